@@ -1,0 +1,53 @@
+# Everything a newcomer needs. `make help` describes each target.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev browser demo test lint bench lock clean
+
+help: ## show what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## make .venv with the csor command in it, from the hash-pinned lock
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "Python 3.11 is needed (looked for '$(PYTHON)'; set PYTHON=...)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/bin/python
+	$(PIP) install -q --require-hashes -r requirements.lock
+	$(PIP) install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+install-dev: $(VENV)/.installed-dev ## the same, with what tests and linters need
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	$(PIP) install -q --require-hashes -r requirements-dev.lock
+	@touch $@
+
+browser: ## install headless Chromium where that can be done (Debian, as root); else say why not
+	@sh tests/install-browser.sh
+
+demo: install ## build, serve and play a simulated nation; ONCE=1 stops after the table
+	@$(BIN)/csor demo --data data/demo $(if $(ONCE),--once,)
+
+test: install-dev browser ## install what the tests need and run them all
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: install-dev ## style, types, floors of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict -p app.fhir -p app.statistics -p app.store -p app.security
+	$(BIN)/lint-imports --no-cache
+
+bench: install-dev ## speed, as ratios to a named yardstick in the same run
+	$(BIN)/python -m bench
+
+lock: ## resolve the dependencies again and pin them by hash (needs uv)
+	uv pip compile -q --python-version 3.11 pyproject.toml --no-header --no-annotate --generate-hashes --group build -o requirements.lock
+	uv pip compile -q --python-version 3.11 pyproject.toml --no-header --no-annotate --generate-hashes --group build --group dev --extra lint -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove what these targets made, but not your data
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
