@@ -207,9 +207,7 @@ class Store(Protocol):
     async def search(self, access: Access, plan: Plan) -> Found:
         """One page of a search."""
 
-    async def commit(
-        self, access: Access, writes: Sequence[Write], guards: Sequence[Guard] = ()
-    ) -> list[Stored | None]:
+    async def commit(self, access: Access, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> list[Stored | None]:
         """All or nothing, durable on return. One result for each Put and Delete (None for others and for empty deletions)."""
 
     # ---- change feed
@@ -242,9 +240,7 @@ class Store(Protocol):
     ) -> list[Record]:
         """In the order of keys (so choose keys that sort by time); `after` is exclusive."""
 
-    async def count_records(
-        self, access: Access, kind: str, *, state: str | None = None, tag: str | None = None
-    ) -> int: ...
+    async def count_records(self, access: Access, kind: str, *, state: str | None = None, tag: str | None = None) -> int: ...
 
     # ---- upkeep
 
