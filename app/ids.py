@@ -1,5 +1,6 @@
 """The one id maker. Ids are random and carry nothing of the person: they land in logs and URLs."""
 
+import hashlib
 import os
 import secrets
 import time
@@ -16,3 +17,12 @@ def new_id() -> str:
 def new_secret(prefix: str) -> str:
     """A bearer secret of 192 random bits, with a prefix that leak scanners can recognise."""
     return f"{prefix}_{secrets.token_urlsafe(24)}"
+
+
+def derived_id(*parts: str) -> str:
+    """A FHIR id that is the same for the same parts, so that a retry replaces instead of repeating.
+
+    The parts must be opaque themselves (ids of this server, codes, days of treatment): a hash of an identifier can be guessed back.
+    """
+    number = int.from_bytes(hashlib.sha256("\x1f".join(parts).encode()).digest()[:16])
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
