@@ -1,0 +1,33 @@
+"""Fixtures that every room shares. What a test needs and does not find makes it skip with the reason."""
+
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+DATA = Path(os.environ.get("CSOR_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data")).resolve()
+
+
+@pytest.fixture(scope="session")
+def csor_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`csor_data("hl7.fhir.r4.core-4.0.1")`: where that archive of CSOR_DATA lies unpacked (or that directory lies)."""
+    unpacked: dict[str, Path] = {}
+
+    def find(name: str) -> Path:
+        if name in unpacked:
+            return unpacked[name]
+        archive = DATA / f"{name}.tar.xz"
+        if (DATA / name).is_dir():
+            unpacked[name] = DATA / name
+        elif archive.is_file():
+            target = tmp_path_factory.mktemp(name)
+            with tarfile.open(archive) as tar:
+                tar.extractall(target, filter="data")
+            unpacked[name] = target
+        else:
+            pytest.skip(f"outside data '{name}' is absent: set CSOR_DATA to the directory that holds {archive.name}")
+        return unpacked[name]
+
+    return find
