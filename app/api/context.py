@@ -1,0 +1,51 @@
+"""What every route is given: the store, who is known, and what other rooms hand in. Made once at start by `app.main`."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+
+from app.fhir.operations import Operation
+from app.security.access import SANDBOX, Access
+from app.security.identity import Identities
+from app.store.protocol import Guard, Store, Write
+
+SESSION_COOKIE = "csor_session"
+
+# Called for a resource that is about to be stored (create, update, each entry of a transaction), with its id set. What it returns is
+# committed together with the resource; what it raises refuses the resource.
+Hook = Callable[[Access, dict[str, Any]], Awaitable[Sequence[Write | Guard]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """`base_url` without a slash at its end, "" to take it from each request. `max_body` in bytes, `body_seconds` for one request's body."""
+
+    store: Store
+    identities: Identities
+    sandbox: bool = False
+    base_url: str = ""
+    max_body: int = 50 * 1024 * 1024
+    body_seconds: float = 60.0
+    hooks: Mapping[str, Sequence[Hook]] = field(default_factory=dict)
+    operations: Sequence[Operation] = ()
+
+    def base(self, request: Request) -> str:
+        """The server's root as the caller sees it: `https://host`."""
+        if self.base_url:
+            return self.base_url
+        scheme = request.scope.get("scheme", "http")
+        host = request.headers.get("host", "localhost")
+        return f"{scheme}://{host}"
+
+    async def access(self, request: Request) -> Access | None:
+        """Who asks: a bearer token, or else the session cookie of a signed-in user; None if nobody is known. A wrong token is nobody."""
+        if self.sandbox:
+            return SANDBOX
+        header = request.headers.get("authorization")
+        if header is not None:
+            kind, _, token = header.partition(" ")
+            return await self.identities.access_for_token(token.strip()) if kind.lower() == "bearer" else None
+        cookie = request.cookies.get(SESSION_COOKIE)
+        return await self.identities.access_for_session(cookie) if cookie else None
