@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from app import clock, names
+from app.fhir.definitions import r4
 from app.fhir.errors import Conflict, PreconditionFailed
 from app.ids import derived_id
 from app.registry.identity import IdentityConflict, replaced_by
@@ -126,11 +127,8 @@ def _provenance(access: Access, kept: str, discarded: str) -> dict[str, Any]:
 @cache
 def _referring() -> dict[str, tuple[str, ...]]:
     """Search parameter -> types: every way in which R4 lets a resource refer to a Patient."""
-    from app.fhir import definitions
-
     ways: dict[str, list[str]] = defaultdict(list)
-    for type, params in definitions.search_parameters().items():
-        for param in params:
-            if type not in KEPT and param.kind == "reference" and "Patient" in param.targets:
-                ways[param.code].append(type)
-    return {param: tuple(types) for param, types in ways.items()}
+    for param in r4().search_parameters:
+        if param.type == "reference" and "Patient" in param.targets:
+            ways[param.code].extend(base for base in param.base if base in r4().resources and base not in KEPT)
+    return {code: tuple(sorted(set(types))) for code, types in ways.items() if types}
