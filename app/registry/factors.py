@@ -1,0 +1,82 @@
+"""Child factors (case mix) out of Observations. Their codes and grades are data: terminology/child-factor.json."""
+
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from app import names
+from app.content import TERMINOLOGY
+from app.outcomes.case_facts import Factors
+from app.registry.encounters import SOURCE_ORDER, codes, source_of
+
+FROM_LOINC = {"11884-4": "gestation", "8339-4": "birth-weight"}
+TO_BASE = {"wk": 1.0, "d": 1 / 7, "g": 1.0, "kg": 1000.0}  # weeks and grams
+FLAGS = ("major-cardiac-anomaly", "chromosomal-anomaly", "other-anomaly", "antenatal-diagnosis")
+YES = frozenset(("Y", "373066001", "yes", "true"))
+NO = frozenset(("N", "373067005", "no", "false"))
+
+
+@cache
+def severities() -> dict[str, tuple[str, int]]:
+    """Severity class -> (condition, grade 0 to 2)."""
+    system = json.loads((TERMINOLOGY / "child-factor.json").read_bytes())
+    classes = next(concept["concept"] for concept in system["concept"] if concept["code"] == "severity")
+    table = {}
+    for each in classes:
+        told = {p["code"]: p.get("valueCode", p.get("valueInteger")) for p in each["property"]}
+        table[each["code"]] = (told["condition"], told["grade"])
+    return table
+
+
+def factors_from(observations: Iterable[dict[str, Any]], condition: str) -> Factors:
+    """The factors that these Observations tell; of two that tell the same, the better source, then the later."""
+    told: dict[str, dict[str, Any]] = {}
+    severity = None
+    for observation in sorted(observations, key=_credence):
+        for factor in _factors_of(observation):
+            if factor != "severity":
+                told[factor] = observation
+                continue
+            classes = codes(observation.get("valueCodeableConcept"), names.CHILD_FACTOR)
+            severity = next((c for c in classes if severities().get(c, ("", 0))[0] == condition), severity)
+    flags = {factor.replace("-", "_"): _flag(told[factor]) for factor in FLAGS if factor in told}
+    return Factors(
+        gestation_weeks=_amount(told.get("gestation")),
+        birth_weight_g=_amount(told.get("birth-weight")),
+        severity=severity,
+        severity_grade=severities()[severity][1] if severity else None,
+        **flags,
+    )
+
+
+def _credence(observation: dict[str, Any]) -> tuple[int, str, str]:
+    source = source_of(observation)
+    rank = SOURCE_ORDER.index(source) if source in SOURCE_ORDER else len(SOURCE_ORDER)
+    return -rank, observation.get("effectiveDateTime", ""), str(observation.get("id", ""))
+
+
+def _factors_of(observation: dict[str, Any]) -> set[str]:
+    code = observation.get("code")
+    loinc = (FROM_LOINC[c] for c in codes(code, names.LOINC) if c in FROM_LOINC)
+    return {*codes(code, names.CHILD_FACTOR), *loinc}
+
+
+def _amount(observation: dict[str, Any] | None) -> float | None:
+    """Weeks or grams, to a thousandth."""
+    if observation is None:
+        return None
+    quantity = observation.get("valueQuantity", {})
+    value = quantity.get("value", observation.get("valueInteger"))
+    if not isinstance(value, int | float | Decimal):
+        return None
+    factor = TO_BASE.get(quantity.get("code") or quantity.get("unit") or "", 1.0)
+    return round(float(value) * factor, 3)
+
+
+def _flag(observation: dict[str, Any]) -> bool | None:
+    if "valueBoolean" in observation:
+        return bool(observation["valueBoolean"])
+    said = {coding.get("code") for coding in observation.get("valueCodeableConcept", {}).get("coding", ())}
+    return True if said & YES else False if said & NO else None

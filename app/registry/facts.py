@@ -1,0 +1,262 @@
+"""Case facts: what the resources of one child say about one case. Pure; docs/reference/case-facts.md tells the rules in words.
+
+Invariants: the order of the resources never matters; two sources that tell of the same theatre visit or the same stay tell of one;
+nothing after the as-of day counts; what nobody told stays None.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from app import names
+from app.outcomes.case_facts import HORIZON_DAYS, CaseFacts, Infection, Operation, OperationKind
+from app.registry import encounters as stay_reader
+from app.registry.encounters import SOURCE_ORDER, Stay, codes, day_of, source_of
+from app.registry.factors import factors_from
+from app.registry.operations import classify, counts_for, is_emergency_admission, is_infection, operation, plain_code
+
+READMISSION_DAYS = 29  # 0 to 29 days after discharge, as NHS indicator I02040 counts
+QUALITY_OF_LIFE = (-92, 1461)  # days from the horizon between which an answer tells of the horizon: asked early, answered late
+NOT_DONE = frozenset(("entered-in-error", "not-done", "preparation"))
+NO_CASE = frozenset(("entered-in-error", "cancelled", "waitlist"))
+NOT_SAID = frozenset(("entered-in-error", "cancelled"))
+
+
+class Visit(NamedTuple):
+    """One Procedure, read. `kind` only where a person classified it."""
+
+    day: str
+    source: str
+    code: str
+    kind: OperationKind | None
+
+
+def facts_from(resources: Sequence[dict[str, Any]], today: date, case: str | None = None) -> CaseFacts | None:
+    """The facts of one case, from the child's own resources (others are passed over).
+
+    `case` is the EpisodeOfCare's id; without it the only, or first, case of the child. None where there is no such case, or nothing
+    yet says when it began.
+    """
+    by_type: dict[str, list[dict[str, Any]]] = {}
+    for resource in resources:
+        by_type.setdefault(resource["resourceType"], []).append(resource)
+    cases = [episode for episode in by_type.get("EpisodeOfCare", ()) if condition_of(episode)]
+    wanted = [episode for episode in cases if case in (None, episode["id"])]
+    if not wanted or not by_type.get("Patient"):
+        return None
+    episode = min(wanted, key=lambda each: str(each["id"]))
+    condition = condition_of(episode)
+    assert condition is not None
+    patient = _patient(by_type["Patient"], episode)
+    stays = stay_reader.stays(by_type.get("Encounter", ()))
+    visits = _visits(by_type.get("Procedure", ()), condition, alone=len(cases) == 1)
+    index = _index_day(visits, episode)
+    if index is None or patient is None:
+        return None
+    observations = [each for each in by_type.get("Observation", ()) if each.get("status") not in NOT_SAID]
+    horizon = (date.fromisoformat(index) + timedelta(days=HORIZON_DAYS)).isoformat()
+    died = _died_on(patient, stays, index)
+    died = died if died is not None and died <= horizon else None
+    as_of = min(horizon, died or horizon, today.isoformat())
+    quality, quality_on = _quality_of_life(observations, str(episode["id"]), horizon)
+    return CaseFacts(
+        case=str(episode["id"]),
+        patient=str(patient["id"]),
+        hospital=hospital_of(episode),
+        condition=condition,
+        sex=patient.get("gender", "unknown"),
+        birth_date=day_of(patient.get("birthDate")) or "",
+        index_date=index,
+        as_of=as_of,
+        horizon_reached=as_of in (horizon, died),
+        factors=factors_from(observations, condition),
+        operations=_operations(visits, stays, condition, index, as_of),
+        infections=_infections(by_type, stays, condition, index, as_of),
+        emergency_readmissions=_readmissions(stays, index, as_of),
+        quality_of_life=quality,
+        quality_of_life_on=quality_on,
+        died_on=died,
+    )
+
+
+def at_day(facts: CaseFacts, today: date) -> CaseFacts:
+    """The same facts on a later day: what was not yet known to be at its horizon may have come to it."""
+    if facts.horizon_reached:
+        return facts
+    horizon = (date.fromisoformat(facts.index_date) + timedelta(days=HORIZON_DAYS)).isoformat()
+    as_of = min(horizon, max(facts.as_of, today.isoformat()))
+    return msgspec.structs.replace(facts, as_of=as_of, horizon_reached=as_of == horizon)
+
+
+# ---- the case itself ------------------------------------------------------------------------------------------------
+
+
+def condition_of(episode: dict[str, Any]) -> str | None:
+    """The condition of a case; None for an EpisodeOfCare that is none of ours, or no longer."""
+    if episode.get("status") in NO_CASE:
+        return None
+    known = (code for concept in episode.get("type", ()) for code in codes(concept, names.CONDITION))
+    return next((code for code in known if code in names.CONDITIONS), None)
+
+
+def hospital_of(episode: dict[str, Any]) -> str:
+    """The ODS code of the operating hospital."""
+    managing = episode.get("managingOrganization", {})
+    told: str = managing.get("identifier", {}).get("value") or managing.get("reference", "").rpartition("/")[2]
+    return told.upper()
+
+
+def patient_of(resource: dict[str, Any]) -> str | None:
+    """The id of the Patient that a resource is about."""
+    if resource.get("resourceType") == "Patient":
+        return str(resource["id"])
+    reference: str = (resource.get("subject") or resource.get("patient") or {}).get("reference", "")
+    return reference.removeprefix("Patient/") if reference.startswith("Patient/") else None
+
+
+def _patient(patients: list[dict[str, Any]], episode: dict[str, Any]) -> dict[str, Any] | None:
+    wanted = patient_of(episode)
+    return next((patient for patient in patients if patient["id"] == wanted), None)
+
+
+# ---- operations -----------------------------------------------------------------------------------------------------
+
+
+def _visits(procedures: Iterable[dict[str, Any]], condition: str, *, alone: bool) -> list[Visit]:
+    """The Procedures that belong to the case. `alone`: the child has no other case that an operation could belong to."""
+    visits = []
+    for procedure in procedures:
+        day = day_of(procedure.get("performedDateTime") or procedure.get("performedPeriod", {}).get("start"))
+        if day is None or procedure.get("status") in NOT_DONE:
+            continue
+        source = source_of(procedure)
+        code = next(iter(codes(procedure.get("code"), names.OPCS4)), "")
+        kind = _recorded_kind(procedure) if source in ("operative-record", "fhir") else None
+        known = operation(code) is not None
+        if counts_for(code, condition) if known and not (alone and source == "operative-record") else kind is not None:
+            visits.append(Visit(day, source, plain_code(code), kind))
+    return visits
+
+
+def _recorded_kind(procedure: dict[str, Any]) -> OperationKind | None:
+    told = codes(procedure.get("category"), names.OPERATION_KIND)
+    return next((cast(OperationKind, code) for code in told if code in names.OPERATION_KINDS), None)
+
+
+def _index_day(visits: Sequence[Visit], episode: dict[str, Any]) -> str | None:
+    """The surgeons' records say when a case began; without them the first operation that anyone tells of, or the episode."""
+    recorded = [visit.day for visit in visits if visit.source == "operative-record"]
+    told = recorded or [visit.day for visit in visits]
+    return min(told, default=None) or day_of(episode.get("period", {}).get("start"))
+
+
+def _operations(visits: Sequence[Visit], stays: Sequence[Stay], condition: str, index: str, as_of: str) -> tuple[Operation, ...]:
+    by_day: dict[str, list[Visit]] = {}
+    for visit in visits:
+        if index <= visit.day <= as_of:
+            by_day.setdefault(visit.day, []).append(visit)
+    return tuple(_visit_of_day(told, stays, condition, index) for _, told in sorted(by_day.items()))
+
+
+def _visit_of_day(told: list[Visit], stays: Sequence[Stay], condition: str, index: str) -> Operation:
+    """One theatre visit, as its best source tells it; of several operations in it, the largest."""
+    day = told[0].day
+    best = min((visit.source for visit in told), key=_rank)
+    method = next((stay.method for stay in reversed(stays) if stay.overlaps(day, day)), None)
+    kinds = [(_kind(visit, method, condition, is_index=day == index), visit.code) for visit in told if visit.source == best]
+    kind, code = max(kinds, key=lambda each: (each[0].startswith("major"), each[0].endswith("emergency"), each[1]))
+    return Operation(day, kind, best, code)
+
+
+def _kind(visit: Visit, method: str | None, condition: str, *, is_index: bool) -> OperationKind:
+    kind = visit.kind or classify(visit.code, admission_method=method, is_index=is_index, urgency=None, condition=condition)
+    assert kind is not None, "a visit has a recorded kind or a code that counts"
+    return kind
+
+
+def _rank(source: str) -> int:
+    return SOURCE_ORDER.index(source) if source in SOURCE_ORDER else len(SOURCE_ORDER)
+
+
+# ---- stays ----------------------------------------------------------------------------------------------------------
+
+
+def _infections(
+    by_type: dict[str, list[dict[str, Any]]], stays: Sequence[Stay], condition: str, index: str, as_of: str
+) -> tuple[Infection, ...]:
+    """One for each stay that reaches into the time of the case and in which an infection was coded."""
+    admitted = {f"Encounter/{each['id']}": stay_reader.admitted_on(each) for each in by_type.get("Encounter", ())}
+    by_day = {stay.admitted: stay for stay in stays}
+    found: dict[str, Infection] = {}
+    for diagnosis in by_type.get("Condition", ()):
+        code = next((c for c in codes(diagnosis.get("code"), names.ICD10) if is_infection(c, condition)), None)
+        if code is None or _withdrawn(diagnosis):
+            continue
+        stay = by_day.get(admitted.get(diagnosis.get("encounter", {}).get("reference", "")) or "") or _containing(
+            stays, diagnosis
+        )
+        if stay is None or not stay.overlaps(index, as_of):
+            continue
+        infection = Infection(stay.admitted, plain_code(code), source_of(diagnosis))
+        found[stay.admitted] = min(found.get(stay.admitted, infection), infection, key=lambda i: (_rank(i.source), i.code))
+    return tuple(infection for _, infection in sorted(found.items()))
+
+
+def _withdrawn(diagnosis: dict[str, Any]) -> bool:
+    said = {coding.get("code") for coding in diagnosis.get("verificationStatus", {}).get("coding", ())}
+    return not said.isdisjoint(("entered-in-error", "refuted"))
+
+
+def _containing(stays: Sequence[Stay], diagnosis: dict[str, Any]) -> Stay | None:
+    """The stay in which a diagnosis without Encounter was made."""
+    day = day_of(diagnosis.get("onsetDateTime") or diagnosis.get("recordedDate"))
+    return next((stay for stay in reversed(stays) if day and stay.overlaps(day, day)), None)
+
+
+def _readmissions(stays: Sequence[Stay], index: str, as_of: str) -> int:
+    """Emergency admissions soon after a discharge that followed the first operation. Transfers are no emergency admissions."""
+    count = 0
+    for stay in stays:
+        if is_emergency_admission(stay.method) and index < stay.admitted <= as_of:
+            left = [
+                s.discharged
+                for s in stays
+                if s.discharged and s.admitted < stay.admitted and index <= s.discharged <= stay.admitted
+            ]
+            count += bool(left) and stay_reader.days_between(max(left), stay.admitted) <= READMISSION_DAYS
+    return count
+
+
+def _died_on(patient: dict[str, Any], stays: Sequence[Stay], index: str) -> str | None:
+    told = day_of(patient.get("deceasedDateTime"))
+    if told is not None:
+        return told
+    ended = max((stay.discharged or stay.admitted for stay in stays if stay.died), default=None)
+    if ended is None and patient.get("deceasedBoolean") is True:
+        # Nobody told the day: the last one on which the child was known to be in hospital.
+        return max((stay.discharged or stay.admitted for stay in stays), default=index)
+    return ended
+
+
+# ---- quality of life ------------------------------------------------------------------------------------------------
+
+
+def _quality_of_life(observations: Iterable[dict[str, Any]], case: str, horizon: str) -> tuple[int | None, str | None]:
+    """The level answered nearest the horizon. An answer whose focus is another case of the child tells of that one."""
+    answers = []
+    for observation in observations:
+        if "quality-of-life-level" not in codes(observation.get("code"), names.OUTCOME):
+            continue
+        focus = [each.get("reference", "") for each in observation.get("focus", ())]
+        level, day = observation.get("valueInteger"), day_of(observation.get("effectiveDateTime") or observation.get("issued"))
+        if day is None or level not in (0, 1, 2, 3) or (focus and f"EpisodeOfCare/{case}" not in focus):
+            continue
+        distance = stay_reader.days_between(horizon, day)
+        if QUALITY_OF_LIFE[0] <= distance <= QUALITY_OF_LIFE[1]:
+            answers.append((abs(distance), day, level))
+    if not answers:
+        return None, None
+    _, day, level = min(answers)
+    return int(level), day
