@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-_MODULES = ("assets",)
+_MODULES = ("assets", "follow_up")
 
 
 def routes(context: Any) -> list[BaseRoute]:

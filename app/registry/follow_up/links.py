@@ -40,7 +40,7 @@ class LinkData(msgspec.Struct):
     patient: str
     case: str
     tries: int = 0
-    proven: bool = False
+    proofs: list[str] = []  # hashes of the browsers' secrets that gave the right date of birth
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,10 @@ class Link:
 
     record: Record
     data: LinkData
+
+    def proven_to(self, proof: str) -> bool:
+        """Whether the browser that holds `proof` has given the right date of birth."""
+        return bool(proof) and key_of(proof) in self.data.proofs
 
 
 def new_link(task: str, patient: str, case: str, closes: int) -> tuple[str, PutRecord]:
@@ -71,16 +75,19 @@ async def open_link(store: Store, token: str) -> Link:
     return Link(record, msgspec.json.decode(record.body, type=LinkData))
 
 
-async def prove(store: Store, token: str, birth_date: date, known: str | None) -> Link:
-    """Compare the date of birth that the parent gave with the one `known`. A try is counted before it is judged.
+async def prove(store: Store, token: str, birth_date: date, known: str | None) -> str:
+    """Compare the date of birth that the parent gave with the one `known`; the proof that the browser keeps.
 
-    Raises WrongBirthDate, and LinkClosed once five tries were wrong (staff send a new letter then).
+    A wrong one counts as a try: WrongBirthDate, and after five LinkClosed (staff send a new letter then).
     """
     link = await open_link(store, token)
-    link.data.tries += 1
+    proof = new_secret("proof")
     right = birth_date.isoformat() == known
-    link.data.proven = link.data.proven or right
-    locked = not right and link.data.tries >= TRIES
+    if right:
+        link.data.proofs = [*link.data.proofs[-4:], key_of(proof)]
+    else:
+        link.data.tries += 1
+    locked = link.data.tries >= TRIES
     link.record.state = "locked" if locked else "open"
     link.record.body = msgspec.json.encode(link.data)
     try:
@@ -91,7 +98,7 @@ async def prove(store: Store, token: str, birth_date: date, known: str | None) -
         raise LinkClosed
     if not right:
         raise WrongBirthDate(TRIES - link.data.tries)
-    return await open_link(store, token)
+    return proof
 
 
 async def close_links(store: Store, task: str, state: str) -> list[PutRecord]:
