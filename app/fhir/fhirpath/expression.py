@@ -1,0 +1,120 @@
+"""What callers hold: a compiled expression, its programs by type of focus, and the ways to run it."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from app.fhir.fhirpath.code import Code
+from app.fhir.fhirpath.compiler import Compiler
+from app.fhir.fhirpath.environment import Environment, MemberOf, Resolver, Trace
+from app.fhir.fhirpath.errors import FHIRPathError
+from app.fhir.fhirpath.syntax import Syntax, parse
+from app.fhir.fhirpath.values import Items, Node, plain
+
+
+class Expression:
+    """A compiled expression. Made by `compile`; safe to share between threads."""
+
+    __slots__ = ("_programs", "strict", "text", "tree")
+
+    def __init__(self, text: str, strict: bool = False) -> None:
+        self.text = text
+        self.strict = strict
+        self.tree: Syntax = parse(text)
+        self._programs: dict[str, Code] = {}
+        if not strict:  # finds unknown functions and types now, not at the first use
+            self.program("")
+
+    def program(self, type: str) -> Code:
+        """The code for a focus of that type ("" where it is not known)."""
+        code = self._programs.get(type)
+        if code is None:
+            code = self._programs[type] = Compiler(type, self.strict).compile(self.tree)
+        return code
+
+    def items(self, node: Any, env: Environment) -> Items:
+        """The collection as the engine has it: `Node`s and System values."""
+        try:
+            return self.program(node.type if type(node) is Node else "").run(node, env)
+        except (AttributeError, TypeError, KeyError) as problem:
+            raise FHIRPathError(f"FHIRPath: the input has not the shape of its type: {problem}") from problem
+
+    def evaluate(
+        self,
+        node: Any,
+        *,
+        type: str = "",
+        variables: Mapping[str, Any] | None = None,
+        resolve: Resolver | None = None,
+        resource: Any = None,
+        root: Any = None,
+        member_of: MemberOf | None = None,
+        trace: Trace | None = None,
+    ) -> list[Any]:
+        """The result as JSON values (dict, str, bool, int, Decimal), without those that have extensions only.
+
+        `node` is a resource, or an element with its FHIR `type`. `resource` and `root` become %resource and %rootResource (by default the node).
+        `resolve` maps a reference to its resource. Raises FHIRPathError for what the standard calls an error, TooCostly over the budget.
+        """
+        env = _environment(node, type, variables, resolve, resource, root, member_of, trace)
+        found = [plain(item) for item in self.items(env.context, env)]
+        return [value for value in found if value is not None] if None in found else found
+
+    def holds(
+        self,
+        node: Any,
+        *,
+        type: str = "",
+        variables: Mapping[str, Any] | None = None,
+        resolve: Resolver | None = None,
+        resource: Any = None,
+        root: Any = None,
+        member_of: MemberOf | None = None,
+        trace: Trace | None = None,
+    ) -> bool:
+        """Whether it is true as a criterion: empty is not, one item that is no boolean is. Raises as `evaluate` does."""
+        env = _environment(node, type, variables, resolve, resource, root, member_of, trace)
+        context = env.context
+        try:
+            return self.program(context.type).test(context, env) is True
+        except (AttributeError, TypeError, KeyError) as problem:
+            raise FHIRPathError(f"FHIRPath: the input has not the shape of its type: {problem}") from problem
+
+    def __repr__(self) -> str:
+        return f"compile({self.text!r})"
+
+
+def _node(value: Any, type_name: str = "") -> Node:
+    if type(value) is Node:
+        return value
+    return Node(value, type_name or (str(value.get("resourceType", "")) if isinstance(value, dict) else ""))
+
+
+def _environment(
+    node: Any,
+    type_name: str,
+    variables: Mapping[str, Any] | None,
+    resolve: Resolver | None,
+    resource: Any,
+    root: Any,
+    member_of: MemberOf | None,
+    trace: Trace | None,
+) -> Environment:
+    return Environment(
+        _node(node, type_name),
+        resource=None if resource is None else _node(resource),
+        root=None if root is None else _node(root),
+        variables=variables,
+        resolve=resolve,
+        member_of=member_of,
+        trace=trace,
+    )
+
+
+@lru_cache(maxsize=10_000)
+def compile(text: str, *, strict: bool = False) -> Expression:
+    """Compile an expression. `strict`: FHIRPath 2.0 to the letter (unknown elements are errors; `as` takes one item).
+
+    Raises SyntaxProblem with the position and what was expected, FHIRPathError for unknown functions and types.
+    """
+    return Expression(text, strict)
