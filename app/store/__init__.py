@@ -1,1 +1,5 @@
-"""Durability, and who may see what. Two stores, one contract: `protocol.py`. Above this room nobody knows SQL or BSON."""
+"""Where everything is kept: resources with their versions, the search index, the change feed, records and jobs.
+
+`protocol.py` says what a store promises, `open.py` makes one from a URL, `sqlite/` is the embedded one. What must stay true is in
+the docstring of `protocol.py`, and `tests/contract/` holds every store to it.
+"""

@@ -1,0 +1,53 @@
+"""Connections: the pragmas that durability rests on, and SQLite's errors as ours."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.fhir.errors import Unavailable
+
+BUSY_MS = 15_000
+PAGE_SIZE = 8192
+
+_REASONS = {
+    sqlite3.SQLITE_BUSY: "Another process held the store for too long; try again.",
+    sqlite3.SQLITE_LOCKED: "Another process held the store for too long; try again.",
+    sqlite3.SQLITE_FULL: "The disk is full: nothing of this was stored, and nothing stored before is lost.",
+    sqlite3.SQLITE_READONLY: "The store's file may not be written.",
+    sqlite3.SQLITE_CORRUPT: "The store's file is damaged; restore it from a backup.",
+    sqlite3.SQLITE_NOTADB: "The store's file is not an SQLite database.",
+    sqlite3.SQLITE_CANTOPEN: "The store's file cannot be opened.",
+}
+
+
+def connect(path: str, *, cache_mb: int = 16, write: bool = False) -> sqlite3.Connection:
+    """An autocommit connection. Only the writer gets `write`; the others cannot change anything, by SQLite's own word."""
+    connection = sqlite3.connect(
+        path, timeout=BUSY_MS / 1000, isolation_level=None, cached_statements=512, check_same_thread=False
+    )
+    if write:
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
+    else:
+        connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA cache_size = -{cache_mb * 1024}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def unavailable(error: sqlite3.Error) -> Unavailable:
+    """What the caller may know of an error of SQLite: a sentence, never a statement or a value."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return Unavailable(_REASONS.get(code, f"The store failed ({getattr(error, 'sqlite_errorname', type(error).__name__)})."))
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """SQLite's errors as Unavailable."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise unavailable(error) from error

@@ -1,0 +1,119 @@
+"""Tables, indexes and migrations of the SQLite store.
+
+What must stay true: only current versions are indexed; index tables are clustered by resource (append-mostly, cheap to replace and to
+probe) with a covering index by value (to search); `seq` is the number in the change feed and the address of a version's bytes.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Callable
+
+from app.fhir.errors import Unavailable
+
+_FIRST = """
+CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE resource (
+    rid INTEGER PRIMARY KEY, type TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, updated INTEGER NOT NULL,
+    deleted INTEGER NOT NULL, seq INTEGER NOT NULL, owners TEXT NOT NULL
+);
+CREATE UNIQUE INDEX resource_id ON resource (type, id);
+CREATE INDEX resource_updated ON resource (type, deleted, updated);
+CREATE INDEX resource_current ON resource (type, deleted);
+
+CREATE TABLE version (
+    seq INTEGER PRIMARY KEY, rid INTEGER NOT NULL, type TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL,
+    updated INTEGER NOT NULL, action TEXT NOT NULL, raw BLOB NOT NULL
+);
+CREATE UNIQUE INDEX version_rid ON version (rid, version);
+CREATE INDEX version_type ON version (type, updated);
+
+CREATE TABLE tally (type TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE owner (
+    rid INTEGER NOT NULL, mark TEXT NOT NULL, type TEXT NOT NULL, PRIMARY KEY (rid, mark)
+) WITHOUT ROWID;
+CREATE INDEX owner_mark ON owner (mark, type);
+
+CREATE TABLE token (
+    rid INTEGER NOT NULL, key INTEGER NOT NULL, code TEXT NOT NULL, system INTEGER NOT NULL,
+    PRIMARY KEY (rid, key, code, system)
+) WITHOUT ROWID;
+CREATE INDEX token_value ON token (key, code, system);
+
+CREATE TABLE string (
+    rid INTEGER NOT NULL, key INTEGER NOT NULL, folded TEXT NOT NULL, exact TEXT NOT NULL,
+    PRIMARY KEY (rid, key, folded, exact)
+) WITHOUT ROWID;
+CREATE INDEX string_value ON string (key, folded);
+
+CREATE TABLE reference (
+    rid INTEGER NOT NULL, key INTEGER NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, version TEXT NOT NULL,
+    PRIMARY KEY (rid, key, id, type, version)
+) WITHOUT ROWID;
+CREATE INDEX reference_value ON reference (key, id, type);
+
+CREATE TABLE date (
+    rid INTEGER NOT NULL, key INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL, PRIMARY KEY (rid, key, low, high)
+) WITHOUT ROWID;
+CREATE INDEX date_low ON date (key, low, high);
+CREATE INDEX date_high ON date (key, high, low);
+
+CREATE TABLE number (
+    rid INTEGER NOT NULL, key INTEGER NOT NULL, low REAL NOT NULL, high REAL NOT NULL,
+    system INTEGER NOT NULL, code TEXT NOT NULL, unit TEXT NOT NULL, PRIMARY KEY (rid, key, low, high, system, code, unit)
+) WITHOUT ROWID;
+CREATE INDEX number_low ON number (key, low, high);
+CREATE INDEX number_high ON number (key, high, low);
+
+CREATE TABLE composite (
+    rid INTEGER NOT NULL, key INTEGER NOT NULL, ord INTEGER NOT NULL, pos INTEGER NOT NULL, entry INTEGER NOT NULL,
+    code TEXT, system INTEGER, low, high, unit TEXT, folded TEXT, exact TEXT, id TEXT, type TEXT, version TEXT,
+    PRIMARY KEY (rid, key, ord, pos, entry)
+) WITHOUT ROWID;
+CREATE INDEX composite_code ON composite (key, code, system) WHERE pos = 0;
+CREATE INDEX composite_key ON composite (key) WHERE pos = 0 AND code IS NULL;
+
+CREATE TABLE record (
+    kind TEXT NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL, tag TEXT NOT NULL, due INTEGER, owner TEXT NOT NULL,
+    revision INTEGER NOT NULL, updated INTEGER NOT NULL, body BLOB NOT NULL, raw BLOB
+);
+CREATE UNIQUE INDEX record_key ON record (kind, key);
+CREATE INDEX record_state ON record (kind, state, key) WHERE state <> '';
+CREATE INDEX record_tag ON record (kind, tag, key) WHERE tag <> '';
+CREATE INDEX record_due ON record (kind, due) WHERE due IS NOT NULL;
+"""
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    """Statement by statement: `executescript` would commit the transaction that makes a migration whole."""
+    for statement in script.split(";\n"):
+        if statement.strip():
+            connection.execute(statement)
+
+
+def _first(connection: sqlite3.Connection) -> None:
+    _run(connection, _FIRST)
+    connection.execute("INSERT INTO setting VALUES ('cursor_key', ?)", (secrets.token_bytes(32),))
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to this program's schema: all steps or none. Raises Unavailable for a schema that is newer."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (have,) = connection.execute("PRAGMA user_version").fetchone()
+        if have > len(MIGRATIONS):
+            raise Unavailable(
+                f"This store has schema {have} and this program knows {len(MIGRATIONS)}: it was written by a newer version; use that one."
+            )
+        for number, step in enumerate(MIGRATIONS[have:], have + 1):
+            step(connection)
+            connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

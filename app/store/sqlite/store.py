@@ -1,0 +1,304 @@
+"""`SQLiteStore`: the protocol over one file.
+
+Reads by id, records and short searches run in the event loop's own thread (5 µs; a hop to another thread costs twenty times as much). A search
+that is not done after a budget of steps starts again on a reader thread, so that no search holds up the loop.
+"""
+
+import asyncio
+import shutil
+import sqlite3
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from app.clock import micros
+from app.fhir.errors import Gone, NotFound, Unavailable
+from app.fhir.search.types import Entries, Plan
+from app.security.access import Access
+from app.store.protocol import Change, Found, Guard, Put, Record, Stored, Write
+from app.store.sqlite import history, records, upkeep
+from app.store.sqlite.connection import connect, translated
+from app.store.sqlite.schema import migrate
+from app.store.sqlite.search import STORED, search, stored
+from app.store.sqlite.transaction import Counters, Prepared, Transaction, prepare
+from app.store.sqlite.writer import Writer
+
+T = TypeVar("T")
+Extract = Callable[[Mapping[str, Any]], Entries]
+
+READERS = 3
+LOOP_STEPS = 30  # thousands of SQLite's virtual machine steps that a search may take in the loop's thread: about a millisecond
+POLL = 0.05  # seconds between looks at what other processes committed
+MANY = 8  # writes that are prepared in another thread
+
+_READ = f"SELECT {STORED} FROM resource r CROSS JOIN version v ON v.seq = r.seq WHERE r.type = ? AND r.id = ?"
+_VREAD = """SELECT r.type, r.id, v.version, v.updated, v.raw, r.owners, v.action = 'delete', v.action
+FROM resource r CROSS JOIN version v ON v.rid = r.rid AND v.version = ? WHERE r.type = ? AND r.id = ?"""
+
+
+class SQLiteStore:
+    """A store in the file `path`; with an empty path in a temporary one. `extract` makes index entries (for tests of the store alone)."""
+
+    def __init__(self, path: str, extract: Extract | None = None) -> None:
+        self.url = f"sqlite:///{path}" if path else "sqlite://"
+        self._path = path
+        self._extract = extract
+        self._scratch: str | None = None
+        self._head = 0
+        self._changed: set[asyncio.Future[None]] = set()
+        self._connections: list[sqlite3.Connection] = []
+        self._local = threading.local()
+        self._counters = Counters()
+
+    # ---- opening and closing
+
+    async def open(self) -> None:
+        """Open or make the file. Raises Unavailable where that cannot be."""
+        if self._extract is None:
+            try:
+                from app.fhir.search.extract import extract
+            except ImportError:
+                self._extract = lambda resource: Entries()
+            else:
+                self._extract = extract
+        if not self._path:
+            self._scratch = tempfile.mkdtemp(prefix="csor-")
+            self._path = str(Path(self._scratch) / "store.db")
+        with translated():
+            await asyncio.to_thread(self._open)
+
+    def _open(self) -> None:
+        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        writing = connect(self._path, cache_mb=64, write=True)
+        migrate(writing)
+        self._reading = connect(self._path, cache_mb=32)
+        self._key = bytes(self._reading.execute("SELECT value FROM setting WHERE name = 'cursor_key'").fetchone()[0])
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        self._writer = Writer(writing, self._counters.load, lambda committed: None)
+
+    async def close(self) -> None:
+        """Finish what is under way and close."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._readers.shutdown(wait=True)
+        for connection in [self._reading, *self._connections]:
+            connection.close()
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    async def _in_reader(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on a reader thread, in one snapshot."""
+
+        def run() -> T:
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._local.connection = connect(self._path)
+                self._connections.append(connection)
+            with translated():
+                connection.execute("BEGIN")
+                try:
+                    return work(connection)
+                finally:
+                    connection.execute("ROLLBACK")
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+    # ---- resources
+
+    async def read(self, access: Access, type: str, id: str) -> Stored:
+        """See the protocol. 5-6 µs of SQLite."""
+        with translated():
+            row = self._reading.execute(_READ, (type, id)).fetchone()
+        return self._allowed(access, row, f"{type}/{id}")
+
+    async def vread(self, access: Access, type: str, id: str, version: int) -> Stored:
+        """See the protocol."""
+        with translated():
+            row = self._reading.execute(_VREAD, (version, type, id)).fetchone()
+        return self._allowed(access, row, f"{type}/{id}/_history/{version}")
+
+    @staticmethod
+    def _allowed(access: Access, row: Sequence[Any] | None, name: str) -> Stored:
+        found = stored(row) if row else None
+        if found is None or not _sees(access, found):
+            raise NotFound(f"{name} is not there.")
+        if found.deleted:
+            raise Gone(f"{name} has been deleted.")
+        return found
+
+    async def read_many(self, access: Access, references: Sequence[str]) -> list[Stored]:
+        """See the protocol."""
+        found = []
+        with translated():
+            for reference in dict.fromkeys(references):
+                type, _, id = reference.partition("/")
+                row = self._reading.execute(_READ, (type, id)).fetchone()
+                if row and not row[6]:
+                    one = stored(row)
+                    if _sees(access, one):
+                        found.append(one)
+        return found
+
+    async def history(
+        self,
+        access: Access,
+        type: str | None = None,
+        id: str | None = None,
+        *,
+        since: int | None = None,
+        count: int = 50,
+        cursor: str | None = None,
+    ) -> Found:
+        """See the protocol."""
+        return await self._in_reader(
+            lambda connection: history.page(connection, access, self._key, type, id, since, count, cursor)
+        )
+
+    async def search(self, access: Access, plan: Plan) -> Found:
+        """See the protocol."""
+        return await self._in_reader(lambda connection: search(connection, access, plan, self._key))
+
+    async def commit(self, access: Access, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> list[Stored | None]:
+        """See the protocol."""
+        if len(writes) > MANY:
+            prepared = await asyncio.to_thread(self._prepare, writes)
+        else:
+            prepared = self._prepare(writes)
+        at = micros() // 1000 * 1000
+
+        def work(connection: sqlite3.Connection) -> list[Stored | None]:
+            return Transaction(connection, access, self._counters, at).run(guards, prepared)
+
+        results: list[Stored | None] = await self._writer.submit(work)
+        self._wake()
+        return results
+
+    def _prepare(self, writes: Sequence[Write]) -> list[Write | Prepared]:
+        extract = self._extract
+        if extract is None:
+            raise Unavailable("The store is not open.")
+        return [prepare(write, extract(write.resource)) if isinstance(write, Put) else write for write in writes]
+
+    # ---- change feed
+
+    async def feed(self, after: int, limit: int = 500) -> list[Change]:
+        """See the protocol."""
+        with translated():
+            rows = self._reading.execute(
+                "SELECT seq, type, id, version, action, updated FROM version WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+            )
+            return [Change(*row) for row in rows]
+
+    async def feed_head(self) -> int:
+        """See the protocol."""
+        with translated():
+            head: int = self._reading.execute("SELECT coalesce(max(seq), 0) FROM version").fetchone()[0]
+        return head
+
+    async def wait_for_change(self, after: int, timeout: float) -> bool:
+        """See the protocol. This process' commits wake it at once, another's within `POLL`."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while True:
+            if await self.feed_head() > after:
+                return True
+            left = end - loop.time()
+            if left <= 0:
+                return False
+            future: asyncio.Future[None] = loop.create_future()
+            self._changed.add(future)
+            try:
+                await asyncio.wait((future,), timeout=min(left, POLL))
+            finally:
+                self._changed.discard(future)
+                future.cancel()
+
+    def _wake(self) -> None:
+        for future in self._changed:
+            if not future.done():
+                future.set_result(None)
+
+    # ---- records
+
+    async def get_record(self, access: Access, kind: str, key: str) -> Record | None:
+        """See the protocol."""
+        with translated():
+            return records.get(self._reading, access, kind, key)
+
+    async def find_records(
+        self,
+        access: Access,
+        kind: str,
+        *,
+        state: str | None = None,
+        tag: str | None = None,
+        due_before: int | None = None,
+        owner: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+        descending: bool = False,
+    ) -> list[Record]:
+        """See the protocol."""
+        with translated():
+            return records.find(
+                self._reading,
+                access,
+                kind,
+                state=state,
+                tag=tag,
+                due_before=due_before,
+                owner=owner,
+                after=after,
+                limit=limit,
+                descending=descending,
+            )
+
+    async def count_records(self, access: Access, kind: str, *, state: str | None = None, tag: str | None = None) -> int:
+        """See the protocol."""
+        with translated():
+            return records.count(self._reading, access, kind, state=state, tag=tag)
+
+    # ---- upkeep
+
+    async def scan(self, access: Access, types: Sequence[str] = ()) -> AsyncIterator[Stored]:
+        """See the protocol. Pages of 500 by `rid`, so nothing is held while the caller works."""
+        after = 0
+        while True:
+            page = await self._in_reader(lambda connection, after=after: upkeep.scan(connection, access, types, after))  # type: ignore[misc]
+            for _, one in page:
+                yield one
+            if not page:
+                return
+            after = page[-1][0]
+
+    async def counts(self, access: Access) -> dict[str, int]:
+        """See the protocol."""
+        return await self._in_reader(lambda connection: upkeep.counts(connection, access))
+
+    async def reindex(self, types: Sequence[str] = ()) -> int:
+        """See the protocol. In commits of 500, so that writers wait for none of them long."""
+        done, after = 0, 0
+        extract = self._extract
+        while True:
+            rids, after = await self._writer.submit(
+                lambda connection, after=after: upkeep.reindex(connection, extract, types, after)
+            )
+            if not rids:
+                return done
+            done += rids
+
+    async def check(self) -> list[str]:
+        """See the protocol."""
+        extract = self._extract
+        if extract is None:
+            raise Unavailable("The store is not open.")
+        return await self._in_reader(lambda connection: upkeep.check(connection, extract))
+
+
+def _sees(access: Access, found: Stored) -> bool:
+    return access.everything or not found.owners.isdisjoint(access.owners())

@@ -1,0 +1,313 @@
+"""What one commit does, inside the writer's transaction.
+
+What must stay true: nobody changes what they may not see; `if_version`, `if_revision` and guards are judged under the write lock;
+each version takes the next number of the feed; a resource that is written twice in one commit is indexed once, as it ends.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app.clock import instant
+from app.fhir.codec import decode, encode
+from app.fhir.errors import Forbidden, Invalid, NotFound
+from app.fhir.search.types import Entries
+from app.security.access import Access
+from app.store.protocol import Delete, DeleteRecord, Guard, GuardFailed, Put, PutRecord, Share, Stored, VersionConflict, Write
+from app.store.sqlite import records
+from app.store.sqlite.rows import TABLES, Row, Rows, rows_of
+from app.store.sqlite.search import matches_exactly
+
+_NOTHING = Rows()
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A Put made ready outside the write lock: bytes without head, and index rows."""
+
+    put: Put
+    type: str
+    id: str
+    body: bytes
+    rows: Rows
+    patients: frozenset[str]
+
+
+def prepare(put: Put, entries: Entries) -> Prepared:
+    """The expensive part of a Put. Raises Invalid where type or id is missing."""
+    resource = put.resource
+    type, id = resource.get("resourceType"), resource.get("id")
+    if not isinstance(type, str) or not isinstance(id, str) or not type or not id:
+        raise Invalid("A resource needs a type and an id before it can be stored.")
+    body = encode({name: value for name, value in resource.items() if name not in ("resourceType", "id", "meta")})
+    patients = frozenset(
+        entry.id for entry in entries.references if entry.type == "Patient" and entry.id and entry.param in ("patient", "subject")
+    )
+    return Prepared(put, type, id, body, rows_of(type, entries), patients)
+
+
+@dataclass(slots=True)
+class _Current:
+    """A resource as this commit has it so far."""
+
+    rid: int
+    type: str
+    id: str
+    version: int
+    updated: int
+    deleted: bool
+    seq: int
+    owners: frozenset[str]
+    new: bool = False
+    was_deleted: bool = False
+    rows: Rows | None = None  # what to index at the end; None: leave the index alone
+    raw: bytes | None = None
+    owners_changed: bool = False
+    dirty: bool = False
+
+
+@dataclass(slots=True)
+class Counters:
+    """The next `rid` and `seq`, known while the write lock is held."""
+
+    rid: int = 0
+    seq: int = 0
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Read them anew: another process, or a commit that was undone, may have moved them."""
+        self.rid = connection.execute("SELECT coalesce(max(rid), 0) FROM resource").fetchone()[0]
+        self.seq = connection.execute("SELECT coalesce(max(seq), 0) FROM version").fetchone()[0]
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One commit. Use once: `Transaction(...).run(guards, writes)`."""
+
+    connection: sqlite3.Connection
+    access: Access
+    counters: Counters
+    at: int  # microseconds, whole milliseconds, as `meta.lastUpdated` tells them
+    current: dict[tuple[str, str], _Current | None] = field(default_factory=dict)
+    versions: list[Row] = field(default_factory=list)
+
+    def run(self, guards: Sequence[Guard], writes: Sequence[Write | Prepared]) -> list[Stored | None]:
+        """All or nothing: whatever is raised, the caller undoes everything."""
+        if writes and not self.access.may_write:
+            raise Forbidden("This caller may not store anything.")
+        for guard in guards:
+            if not matches_exactly(self.connection, self.access, guard.plan, guard.expects):
+                raise GuardFailed("What a condition of this request matches has changed meanwhile; try again.")
+        results: list[Stored | None] = []
+        for write in writes:
+            match write:
+                case Prepared():
+                    results.append(self._put(write))
+                case Delete():
+                    results.append(self._delete(write))
+                case Share():
+                    results.append(self._share(write))
+                case PutRecord():
+                    records.put(self.connection, self.access, write, self.at)
+                    results.append(None)
+                case DeleteRecord():
+                    records.delete(self.connection, self.access, write)
+                    results.append(None)
+                case _:
+                    raise TypeError(f"not a write: {type(write).__name__}")
+        self._flush()
+        return results
+
+    # ---- single writes
+
+    def _put(self, prepared: Prepared) -> Stored:
+        put, type, id = prepared.put, prepared.type, prepared.id
+        found = self._find(type, id)
+        if found is not None:
+            self._require_own(found)
+        self._check_version(found, put.if_version)
+        owners = self._owners(prepared, found)
+        live = found is not None and not found.deleted
+        if found is not None and live and put.unchanged_ok and self._unchanged(found, put.resource):
+            if owners != found.owners:
+                found.owners, found.owners_changed = owners, True
+            return self._stored(found, self._raw(found), "update")
+        if found is None:
+            self.counters.rid += 1
+            found = _Current(self.counters.rid, type, id, 0, 0, True, 0, owners, new=True, was_deleted=True)
+            self.current[type, id] = found
+        found.owners_changed = found.new or found.owners_changed or owners != found.owners
+        found.version += 1
+        found.updated = self.at
+        found.deleted = False
+        found.owners = owners
+        found.rows = prepared.rows
+        found.raw = _whole(prepared, found.version, self.at)
+        action: Literal["create", "update"] = "update" if live else "create"
+        self._number(found, action, found.raw)
+        return self._stored(found, found.raw, action)
+
+    def _delete(self, delete: Delete) -> Stored | None:
+        found = self._find(delete.type, delete.id)
+        if found is None or found.deleted or not self._sees(found):
+            if delete.if_version:
+                raise VersionConflict(f"{delete.type}/{delete.id} is not at version {delete.if_version}.")
+            return None
+        self._require_own(found)
+        self._check_version(found, delete.if_version)
+        found.version += 1
+        found.updated = self.at
+        found.deleted = True
+        found.rows = _NOTHING
+        found.raw = b""
+        self._number(found, "delete", b"")
+        return self._stored(found, b"", "delete")
+
+    def _share(self, share: Share) -> None:
+        if self.access.role != "system":
+            raise Forbidden("Only the server itself shares a resource.")
+        found = self._find(share.type, share.id)
+        if found is None or found.deleted:
+            raise NotFound(f"{share.type}/{share.id} is not there.")
+        if not share.owners <= found.owners:
+            found.owners |= share.owners
+            found.owners_changed = True
+
+    # ---- what they need
+
+    def _find(self, type: str, id: str) -> _Current | None:
+        if (type, id) not in self.current:
+            row = self.connection.execute(
+                "SELECT rid, version, updated, deleted, seq, owners FROM resource WHERE type = ? AND id = ?", (type, id)
+            ).fetchone()
+            self.current[type, id] = row and _Current(
+                row[0], type, id, row[1], row[2], bool(row[3]), row[4], frozenset(row[5].split()), was_deleted=bool(row[3])
+            )
+        return self.current[type, id]
+
+    def _sees(self, found: _Current) -> bool:
+        return self.access.everything or not found.owners.isdisjoint(self.access.owners())
+
+    def _require_own(self, found: _Current) -> None:
+        if not self._sees(found):
+            raise NotFound(f"{found.type}/{found.id} is not there.")
+        if not self.access.everything and found.owners.isdisjoint(self.access.stamp()):
+            raise Forbidden(f"{found.type}/{found.id} is shared with all hospitals; only the national administrator changes it.")
+
+    @staticmethod
+    def _check_version(found: _Current | None, wanted: int | None) -> None:
+        have = 0 if found is None or found.deleted else found.version
+        if wanted is not None and wanted != have:
+            name = "it" if found is None else f"{found.type}/{found.id}"
+            said = f"{name} is at version {have}" if have else f"{name} is not there"
+            raise VersionConflict(f"Expected {f'version {wanted}' if wanted else 'nothing'}, but {said}.")
+
+    def _owners(self, prepared: Prepared, found: _Current | None) -> frozenset[str]:
+        """What `Put.owners` promises; a caller with hospitals marks with these alone, and takes no other's mark away."""
+        carried = found.owners if found is not None else frozenset()
+        asked = prepared.put.owners
+        if self.access.everything:
+            if asked is not None:
+                return asked
+            owners = carried
+            for patient in prepared.patients:
+                child = self._find("Patient", patient)
+                if child is not None:
+                    owners |= child.owners
+            return owners
+        own = self.access.stamp()
+        if not own:
+            raise Forbidden("This caller belongs to no hospital and may not store anything.")
+        if asked is not None and (not asked or not asked <= own):
+            raise Forbidden("A resource can only be marked with hospitals of the caller's own.")
+        return carried | (own if asked is None else asked)
+
+    def _unchanged(self, found: _Current, resource: Mapping[str, Any]) -> bool:
+        return _same({**decode(self._raw(found)), "meta": None}, {**resource, "meta": None})
+
+    def _raw(self, found: _Current) -> bytes:
+        if found.raw is None:
+            found.raw = bytes(self.connection.execute("SELECT raw FROM version WHERE seq = ?", (found.seq,)).fetchone()[0])
+        return found.raw
+
+    def _number(self, found: _Current, action: str, raw: bytes) -> None:
+        self.counters.seq += 1
+        found.seq = self.counters.seq
+        found.dirty = True
+        self.versions.append((found.seq, found.rid, found.type, found.id, found.version, self.at, action, raw))
+
+    @staticmethod
+    def _stored(found: _Current, raw: bytes, action: Literal["create", "update", "delete"]) -> Stored:
+        return Stored(
+            found.type, found.id, found.version, found.updated, raw, found.owners, deleted=action == "delete", action=action
+        )
+
+    # ---- the end
+
+    def _flush(self) -> None:
+        """Everything to the tables, in as few calls as there are tables."""
+        touched = [found for found in self.current.values() if found is not None and (found.dirty or found.owners_changed)]
+        if not touched:
+            return
+        run = self.connection.executemany
+        run("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self.versions)
+        new = [found for found in touched if found.new]
+        run("INSERT INTO resource VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [_resource_row(found) for found in new])
+        run(
+            "UPDATE resource SET version = ?4, updated = ?5, deleted = ?6, seq = ?7, owners = ?8 WHERE rid = ?1 AND ?2 <> '' AND ?3 <> ''",
+            [_resource_row(found) for found in touched if not found.new],
+        )
+        owned = [found for found in touched if found.owners_changed]
+        run("DELETE FROM owner WHERE rid = ?", [(found.rid,) for found in owned if not found.new])
+        run("INSERT INTO owner VALUES (?, ?, ?)", [(found.rid, mark, found.type) for found in owned for mark in found.owners])
+        self._index([found for found in touched if found.rows is not None])
+        self._tally(touched)
+
+    def _index(self, written: list[_Current]) -> None:
+        for table, width in TABLES.items():
+            stale: list[Row] = []
+            fresh: list[Row] = []
+            for found in written:
+                rows: set[Row] = getattr(found.rows, table)
+                if not found.new and not found.was_deleted:
+                    stale.append((found.rid,))
+                rid = found.rid
+                fresh.extend([(rid, *row) for row in rows])
+            if stale:
+                self.connection.executemany(f"DELETE FROM {table} WHERE rid = ?", stale)
+            if fresh:
+                self.connection.executemany(f"INSERT INTO {table} VALUES (?{', ?' * width})", fresh)
+
+    def _tally(self, touched: list[_Current]) -> None:
+        change: dict[str, int] = {}
+        for found in touched:
+            change[found.type] = change.get(found.type, 0) + found.was_deleted - found.deleted
+        self.connection.executemany(
+            "INSERT INTO tally VALUES (?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+            [pair for pair in change.items() if pair[1]],
+        )
+
+
+def _resource_row(found: _Current) -> Row:
+    owners = " ".join(sorted(found.owners))
+    return found.rid, found.type, found.id, found.version, found.updated, found.deleted, found.seq, owners
+
+
+def _whole(prepared: Prepared, version: int, at: int) -> bytes:
+    """The version's bytes: type, id and meta spliced before the rest, which was encoded before its version was known."""
+    meta = {**(prepared.put.resource.get("meta") or {}), "versionId": str(version), "lastUpdated": instant(at)}
+    head = encode({"resourceType": prepared.type, "id": prepared.id, "meta": meta})
+    return head if prepared.body == b"{}" else b"%s,%s" % (head[:-1], prepared.body[1:])
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal as JSON, where 1.0 is not 1.00 and the order of members does not matter."""
+    return _canonical(one) == _canonical(other)
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _canonical(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    return value if isinstance(value, str) else (type(value).__name__, str(value))

@@ -1,0 +1,126 @@
+"""Scan, count, reindex, check: what keeps a store honest."""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from app.fhir.codec import decode
+from app.fhir.search.types import Entries
+from app.security.access import Access
+from app.store.protocol import Stored
+from app.store.sqlite.clauses import Clauses
+from app.store.sqlite.conditions import all_of
+from app.store.sqlite.rows import LOGICAL, TABLES, rows_of
+from app.store.sqlite.search import STORED, stored
+
+PAGE = 500
+MAX_FINDINGS = 1000
+
+Extract = Callable[[Mapping[str, Any]], Entries]
+
+
+def scan(connection: sqlite3.Connection, access: Access, types: Sequence[str], after: int) -> list[tuple[int, Stored]]:
+    """The next `PAGE` current resources with their `rid`."""
+    owned = all_of(Clauses(access).owned("r.rid"))
+    kind = f" AND r.type IN ({', '.join('?' * len(types))})" if types else ""
+    rows = connection.execute(
+        f"SELECT r.rid, {STORED} FROM resource r CROSS JOIN version v ON v.seq = r.seq"
+        f" WHERE r.rid > ? AND r.deleted = 0{kind} AND {owned.text} ORDER BY r.rid LIMIT ?",
+        (after, *types, *owned.values, PAGE),
+    )
+    return [(row[0], stored(row[1:])) for row in rows]
+
+
+def counts(connection: sqlite3.Connection, access: Access) -> dict[str, int]:
+    """Current resources by type."""
+    if access.everything:
+        return dict(connection.execute("SELECT type, n FROM tally WHERE n > 0 ORDER BY type").fetchall())
+    owned = all_of(Clauses(access).owned("r.rid"))
+    rows = connection.execute(
+        f"SELECT r.type, count(*) FROM resource r WHERE r.deleted = 0 AND {owned.text} GROUP BY r.type ORDER BY r.type",
+        owned.values,
+    )
+    return dict(rows.fetchall())
+
+
+def reindex(connection: sqlite3.Connection, extract: Extract, types: Sequence[str], after: int) -> tuple[int, int]:
+    """Index the next `PAGE` resources anew; how many, and the last `rid`."""
+    kind = f" AND r.type IN ({', '.join('?' * len(types))})" if types else ""
+    rows = connection.execute(
+        f"SELECT r.rid, r.type, v.raw FROM resource r CROSS JOIN version v ON v.seq = r.seq"
+        f" WHERE r.rid > ? AND r.deleted = 0{kind} ORDER BY r.rid LIMIT ?",
+        (after, *types, PAGE),
+    ).fetchall()
+    for rid, type, raw in rows:
+        made = rows_of(type, extract(decode(raw)))
+        for table, width in TABLES.items():
+            connection.execute(f"DELETE FROM {table} WHERE rid = ?", (rid,))
+            connection.executemany(
+                f"INSERT INTO {table} VALUES (?{', ?' * width})", [(rid, *row) for row in getattr(made, table)]
+            )
+    return len(rows), rows[-1][0] if rows else after
+
+
+def check(connection: sqlite3.Connection, extract: Extract) -> list[str]:
+    """At most `MAX_FINDINGS` sentences; no content in them."""
+    findings: list[str] = []
+    for finding in _findings(connection, extract):
+        findings.append(finding)
+        if len(findings) >= MAX_FINDINGS:
+            findings.append("There is more; the check stopped here.")
+            break
+    return findings
+
+
+def _findings(connection: sqlite3.Connection, extract: Extract) -> Iterator[str]:
+    for (word,) in connection.execute("PRAGMA quick_check(10)"):
+        if word != "ok":
+            yield f"SQLite says: {word}."
+    yield from _feed(connection)
+    yield from _versions(connection)
+    yield from _index(connection, extract)
+    yield from _references(connection)
+
+
+def _feed(connection: sqlite3.Connection) -> Iterator[str]:
+    number, head = connection.execute("SELECT count(*), coalesce(max(seq), 0) FROM version").fetchone()
+    if number != head:
+        yield f"The feed ends at {head}, but has {number} entries."
+    cursors = connection.execute(
+        "SELECT key FROM record WHERE kind = 'cursor' AND CAST(json_extract(body, '$.seq') AS INTEGER) > ?", (head,)
+    )
+    for (name,) in cursors:
+        yield f"The consumer '{name}' has read beyond the end of the feed."
+
+
+def _versions(connection: sqlite3.Connection) -> Iterator[str]:
+    sql = """SELECT r.type, r.id FROM resource r LEFT JOIN version v ON v.seq = r.seq
+    WHERE v.seq IS NULL OR v.rid <> r.rid OR v.version <> r.version OR (v.action = 'delete') <> r.deleted
+    OR r.version <> (SELECT count(*) FROM version w WHERE w.rid = r.rid)"""
+    for type, id in connection.execute(sql):
+        yield f"The versions of {type}/{id} do not agree with what is current."
+    sql = """SELECT t.type FROM tally t WHERE t.n <> (SELECT count(*) FROM resource r WHERE r.type = t.type AND r.deleted = 0)"""
+    for (type,) in connection.execute(sql):
+        yield f"The count of {type} is wrong."
+    for type, id, owners, marks in connection.execute(
+        "SELECT r.type, r.id, r.owners, (SELECT group_concat(mark, ' ') FROM owner o WHERE o.rid = r.rid) FROM resource r"
+    ):
+        if set(owners.split()) != set((marks or "").split()):
+            yield f"The owner marks of {type}/{id} do not agree."
+
+
+def _index(connection: sqlite3.Connection, extract: Extract) -> Iterator[str]:
+    sql = "SELECT r.rid, r.type, r.id, r.deleted, v.raw FROM resource r CROSS JOIN version v ON v.seq = r.seq"
+    for rid, type, id, deleted, raw in connection.execute(sql):
+        wanted = None if deleted else rows_of(type, extract(decode(raw)))
+        for table in TABLES:
+            have = {row[1:] for row in connection.execute(f"SELECT * FROM {table} WHERE rid = ?", (rid,))}
+            if have != (getattr(wanted, table) if wanted else set()):
+                yield f"The {table} index of {type}/{id} does not agree with the resource."
+
+
+def _references(connection: sqlite3.Connection) -> Iterator[str]:
+    sql = f"""SELECT DISTINCT s.type, s.id, f.type FROM reference f CROSS JOIN resource s ON s.rid = f.rid
+    WHERE f.type NOT IN ('', '{LOGICAL}') AND NOT EXISTS (SELECT 1 FROM resource t WHERE t.type = f.type AND t.id = f.id)"""
+    for type, id, target in connection.execute(sql):
+        yield f"{type}/{id} refers to a {target} that is not in the store."

@@ -1,0 +1,17 @@
+"""The store under test. Another store joins by another parameter; the tests know only the protocol."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.store.protocol import Store
+from tests.support import open_test_store
+
+
+@pytest.fixture(params=["sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    """An open, empty store."""
+    opened = await open_test_store(tmp_path)
+    yield opened
+    await opened.close()
