@@ -50,8 +50,8 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(path) as tar:
         for member in tar:
             name = Path(member.name).name
-            if name.startswith(_PREFIXES) and name.endswith(".json") and (file := tar.extractfile(member)):
-                yield name, file.read()
+            if name.startswith(_PREFIXES) and name.endswith(".json") and (content := tar.extractfile(member)):
+                yield name, content.read()
 
 
 def build(resources: Iterable[Resource]) -> table.Table:
