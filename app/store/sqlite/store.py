@@ -179,9 +179,7 @@ class SQLiteStore:
         return results
 
     def _prepare(self, writes: Sequence[Write]) -> list[Write | Prepared]:
-        extract = self._extract
-        if extract is None:
-            raise Unavailable("The store is not open.")
+        extract = self._extractor()
         return [prepare(write, extract(write.resource)) if isinstance(write, Put) else write for write in writes]
 
     # ---- change feed
@@ -282,22 +280,27 @@ class SQLiteStore:
 
     async def reindex(self, types: Sequence[str] = ()) -> int:
         """See the protocol. In commits of 500, so that writers wait for none of them long."""
-        done, after = 0, 0
-        extract = self._extract
+        extract = self._extractor()
+        done = after = 0
         while True:
-            rids, after = await self._writer.submit(
-                lambda connection, after=after: upkeep.reindex(connection, extract, types, after)
-            )
-            if not rids:
+
+            def work(connection: sqlite3.Connection, after: int = after) -> tuple[int, int]:
+                return upkeep.reindex(connection, extract, types, after)
+
+            number, after = await self._writer.submit(work)
+            if not number:
                 return done
-            done += rids
+            done += number
 
     async def check(self) -> list[str]:
         """See the protocol."""
-        extract = self._extract
-        if extract is None:
-            raise Unavailable("The store is not open.")
+        extract = self._extractor()
         return await self._in_reader(lambda connection: upkeep.check(connection, extract))
+
+    def _extractor(self) -> Extract:
+        if self._extract is None:
+            raise Unavailable("The store is not open.")
+        return self._extract
 
 
 def _sees(access: Access, found: Stored) -> bool:

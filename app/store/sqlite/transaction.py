@@ -106,7 +106,8 @@ class Transaction:
                 case Delete():
                     results.append(self._delete(write))
                 case Share():
-                    results.append(self._share(write))
+                    self._share(write)
+                    results.append(None)
                 case PutRecord():
                     records.put(self.connection, self.access, write, self.at)
                     results.append(None)
@@ -302,7 +303,7 @@ def _whole(prepared: Prepared, version: int, at: int) -> bytes:
 
 def _same(one: Any, other: Any) -> bool:
     """Equal as JSON, where 1.0 is not 1.00 and the order of members does not matter."""
-    return _canonical(one) == _canonical(other)
+    return bool(_canonical(one) == _canonical(other))
 
 
 def _canonical(value: Any) -> Any:
