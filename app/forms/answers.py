@@ -1,0 +1,188 @@
+"""The rules for one answer: its type, its options, its limits. Each broken rule is one sentence that a person can act on.
+
+Rule names follow the vocabulary of the shared questionnaire tests (`invalidAnswerType`, `minValue`, ...). Limits of quantities are
+compared only in the same unit. A regular expression runs on a linear-time engine, so no pattern can hang the server.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import re2
+
+from app.forms.items import CORE, SDC, VALUE_KEYS, Item, extension, extensions, same_coding
+
+# The codings of a value set, or None where it is not known here.
+Options = Callable[[str], Sequence[Mapping[str, Any]] | None]
+
+
+class Broken(NamedTuple):
+    """One broken rule of an answer. `code` is an R4 IssueType."""
+
+    rule: str
+    code: str
+    sentence: str
+    severity: str = "error"
+
+
+def is_blank(key: str, value: Any) -> bool:
+    """True where an answer is there and says nothing."""
+    return key == "" or (isinstance(value, str) and not value.strip())
+
+
+def type_of_answer(item: Item, key: str, value: Any) -> Broken | None:
+    """Whether the answer is of a type that the item takes."""
+    allowed = {VALUE_KEYS.get(item.type, "")}
+    if item.type in ("choice", "open-choice"):
+        options = {
+            next((name for name in option if name.startswith("value")), "") for option in item.json.get("answerOption") or ()
+        }
+        allowed = (options - {""}) or allowed
+        if item.type == "open-choice":
+            allowed.add("valueString")
+    if key not in allowed:
+        names = " or ".join(sorted(name.removeprefix("value") for name in allowed if name)) or "no answer"
+        return Broken(
+            "invalidAnswerType",
+            "structure",
+            f"“{item.label}” takes {names}, not {key.removeprefix('value') or 'an empty answer'}.",
+        )
+    shapes: dict[str, type | tuple[type, ...]] = {
+        "valueBoolean": bool,
+        "valueInteger": int,
+        "valueDecimal": (int, Decimal, float),
+    }
+    expected = shapes.get(key, dict if key in ("valueCoding", "valueQuantity", "valueReference", "valueAttachment") else str)
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        return Broken(
+            "invalidAnswerType", "structure", f"“{item.label}” has an answer that is not a {key.removeprefix('value')}."
+        )
+    return None
+
+
+def _options(item: Item, questionnaire: Mapping[str, Any], options: Options | None) -> Sequence[Any] | None:
+    """All values that the item offers, or None where that is open or not known."""
+    if listed := item.json.get("answerOption"):
+        return [next((value for key, value in option.items() if key.startswith("value")), None) for option in listed]
+    value_set = item.json.get("answerValueSet")
+    if not value_set:
+        return None
+    if value_set.startswith("#"):
+        contained = next((c for c in questionnaire.get("contained") or () if c.get("id") == value_set[1:]), None)
+        return contained_codings(contained) if contained else None
+    return options(value_set) if options else None
+
+
+def contained_codings(value_set: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The codings that a ValueSet spells out, from its expansion or else its own lists."""
+    if expansion := value_set.get("expansion"):
+        return [
+            {key: entry[key] for key in ("system", "code", "display") if key in entry}
+            for entry in expansion.get("contains") or ()
+        ]
+    return [
+        {"system": include.get("system", ""), **{key: concept[key] for key in ("code", "display") if key in concept}}
+        for include in (value_set.get("compose") or {}).get("include") or ()
+        for concept in include.get("concept") or ()
+    ]
+
+
+def choice(item: Item, key: str, value: Any, questionnaire: Mapping[str, Any], options: Options | None) -> Broken | None:
+    """Whether the answer is among those that the item offers."""
+    if item.type == "open-choice" and key == "valueString":
+        return None
+    offered = _options(item, questionnaire, options)
+    if offered is None:
+        return None
+    if any(same_coding(value, option) if key == "valueCoding" else value == option for option in offered):
+        return None
+    if key == "valueReference" and any(isinstance(o, Mapping) and o.get("reference") == value.get("reference") for o in offered):
+        return None
+    rule = "invalidAnswerOption" if item.json.get("answerOption") else "invalidCoding"
+    return Broken(rule, "code-invalid", f"“{item.label}” does not offer this answer. Choose one of those listed.")
+
+
+def _limit(value: Any, limit: Any) -> tuple[Any, Any] | None:
+    """Both sides made comparable, or None where they are not of one kind or unit."""
+    if isinstance(value, Mapping) and isinstance(limit, Mapping):
+        if value.get("code", value.get("unit")) != limit.get("code", limit.get("unit")):
+            return None
+        value, limit = value.get("value"), limit.get("value")
+    if isinstance(value, Mapping) and not isinstance(limit, Mapping):
+        value = value.get("value")
+    if isinstance(value, str) and isinstance(limit, str):
+        length = min(len(value), len(limit))
+        return value[:length], limit[:length]
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not isinstance(limit, int | Decimal):
+        return None
+    return value, limit
+
+
+def _shown(limit: Any) -> str:
+    if isinstance(limit, Mapping):
+        return f"{limit.get('value')} {limit.get('unit') or limit.get('code') or ''}".strip()
+    return str(limit)
+
+
+def limits(item: Item, value: Any) -> Iterator[Broken]:
+    """Length, pattern, range, precision and attachment limits."""
+    json = item.json
+    if isinstance(value, str):
+        yield from _text_limits(item, value)
+    for name, wrong, word in (("minValue", lambda a, b: a < b, "at least"), ("maxValue", lambda a, b: a > b, "at most")):
+        for limit in (
+            extension(json, CORE + name),
+            extension(json, SDC + "sdc-questionnaire-" + name.replace("Value", "Quantity")),
+        ):
+            pair = _limit(value, limit) if limit is not None else None
+            if pair and wrong(*pair):
+                yield Broken(name, "value", f"“{item.label}” must be {word} {_shown(limit)}.")
+    places = extension(json, f"{CORE}maxDecimalPlaces")
+    number = value.get("value") if isinstance(value, Mapping) else value
+    if places is not None and isinstance(number, Decimal) and -int(number.as_tuple().exponent) > places:
+        yield Broken("maxDecimalPlaces", "value", f"“{item.label}” takes at most {places} decimal places.")
+    if item.type == "attachment" and isinstance(value, Mapping):
+        yield from _attachment_limits(item, value)
+    if item.type == "quantity" and isinstance(value, Mapping):
+        units = list(extensions(json, f"{CORE}questionnaire-unitOption"))
+        if units and not any(same_coding(value, unit) or value.get("unit") == unit.get("display") for unit in units):
+            yield Broken("invalidUnit", "code-invalid", f"“{item.label}” does not take this unit.")
+
+
+def _text_limits(item: Item, value: str) -> Iterator[Broken]:
+    longest, shortest = item.json.get("maxLength"), extension(item.json, f"{CORE}minLength")
+    if isinstance(longest, int) and len(value) > longest:
+        yield Broken("maxLength", "too-long", f"“{item.label}” takes at most {longest} characters; this has {len(value)}.")
+    if isinstance(shortest, int) and len(value) < shortest:
+        yield Broken("minLength", "value", f"“{item.label}” needs at least {shortest} characters.")
+    if item.type == "string" and ("\n" in value or "\r" in value):
+        yield Broken("invalidNewLine", "value", f"“{item.label}” takes one line.")
+    pattern = extension(item.json, f"{CORE}regex")
+    if pattern:
+        try:
+            matches = re2.fullmatch(pattern, value) is not None
+        except re2.error:
+            return  # the questionnaire's own fault, which no answer can mend
+        if not matches:
+            hint = extension(item.json, f"{CORE}entryFormat")
+            yield Broken("regex", "value", f"“{item.label}” is not in the right form{f' ({hint})' if hint else ''}.")
+
+
+def _attachment_limits(item: Item, value: Mapping[str, Any]) -> Iterator[Broken]:
+    size = value.get("size")
+    if isinstance(data := value.get("data"), str):
+        try:
+            actual = len(base64.b64decode(data, validate=True))
+        except (binascii.Error, ValueError):
+            actual = len(data)
+        if size is not None and size != actual:
+            yield Broken("attachmentSizeInconsistent", "value", f"“{item.label}” says {size} bytes and holds {actual}.")
+        size = actual
+    largest = extension(item.json, f"{CORE}maxSize")
+    if isinstance(size, int) and isinstance(largest, int | Decimal) and size > largest:
+        yield Broken("maxAttachmentSize", "too-long", f"“{item.label}” takes at most {largest} bytes.")
+    kinds = list(extensions(item.json, f"{CORE}mimeType"))
+    if kinds and value.get("contentType") not in kinds:
+        yield Broken("invalidAttachmentType", "value", f"“{item.label}” takes files of type {', '.join(map(str, kinds))}.")

@@ -1,0 +1,177 @@
+"""Whether a response answers its questionnaire: every rule, all issues at once, each with its place and a sentence.
+
+Strict for `completed` and `amended`; in a draft (`in-progress`, `stopped`) what is missing is only a warning, while what is wrong is
+still an error. What enableWhen hides is neither required nor allowed. Structure (types, cardinalities of R4) is judged elsewhere.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from app.fhir.errors import FHIRError, Issue
+from app.fhir.fhirpath import compile as fhirpath
+from app.forms import answers as rules
+from app.forms.answers import Options
+from app.forms.enablement import Enablement, Scope
+from app.forms.items import CORE, Form, Item, ItemIssue, answer_value, extension, extensions, form, part
+
+DRAFTS = ("in-progress", "stopped")
+
+
+def validate_response(
+    questionnaire: Mapping[str, Any], response: Mapping[str, Any], *, options: Options | None = None
+) -> list[Issue]:
+    """All issues of `response`; empty is good.
+
+    `options(url)` gives the codings of a value set, or None where it is not known: then any coding is taken. Every issue that concerns an
+    item is an `ItemIssue`. Raises Invalid where the questionnaire itself is broken.
+    """
+    if response.get("status") == "entered-in-error":
+        return []
+    return list(_Validation(form(questionnaire), response, options).run())
+
+
+class _Validation:
+    def __init__(self, form: Form, response: Mapping[str, Any], options: Options | None) -> None:
+        self.form, self.response, self.options = form, response, options
+        self.enabled = Enablement(form, response)
+        self.draft = response.get("status") in DRAFTS
+
+    def run(self) -> Iterator[Issue]:
+        yield from self._source()
+        yield from self._level(self.form.roots, self.response, "QuestionnaireResponse", [self.response])
+        yield from self._constraints(self.form.questionnaire, self.response, "QuestionnaireResponse", "")
+
+    def _source(self) -> Iterator[Issue]:
+        url, named = self.form.questionnaire.get("url"), str(self.response.get("questionnaire", "")).partition("|")
+        version = self.form.questionnaire.get("version")
+        if (named[0] and url and named[0] != url) or (named[2] and version and named[2] != version):
+            place = "QuestionnaireResponse.questionnaire"
+            yield Issue("error", "not-found", f"The response is to {named[0]}, not to {url}|{version}.", place)
+        if self.form.questionnaire.get("status") == "retired":
+            yield Issue("warning", "business-rule", "The questionnaire is retired.", "QuestionnaireResponse.questionnaire")
+
+    def _level(self, items: Sequence[Item], entry: Mapping[str, Any], path: str, scopes: list[Scope]) -> Iterator[Issue]:
+        """The items below one place: the response, a response item, or an answer."""
+        known = {item.link_id: item for item in items}
+        present: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+        for index, child in enumerate(entry.get("item") or ()):
+            here, link_id = f"{path}.item[{index}]", str(child.get("linkId", ""))
+            if link_id in known:
+                present.setdefault(link_id, []).append((here, child))
+            elif link_id in self.form.by_link:
+                yield ItemIssue(
+                    "error",
+                    "structure",
+                    f"“{link_id}” does not belong here.",
+                    f"{here}.linkId",
+                    None,
+                    None,
+                    link_id,
+                    "invalidLinkId",
+                )
+            else:
+                text = f"The questionnaire has no item “{link_id}”."
+                yield ItemIssue("error", "not-found", text, f"{here}.linkId", None, None, link_id, "invalidLinkId")
+        for item in items:
+            yield from self._item(item, present.get(item.link_id, []), path, scopes)
+
+    def _item(
+        self, item: Item, found: Sequence[tuple[str, Mapping[str, Any]]], path: str, scopes: list[Scope]
+    ) -> Iterator[Issue]:
+        if not self.enabled(item, scopes):
+            for here, child in found:
+                if child.get("answer") or child.get("item"):
+                    sentence = f"“{item.label}” is not asked, given the other answers. Leave it out."
+                    yield self._issue(item, rules.Broken("notEnabled", "business-rule", sentence), here)
+            return
+        if item.type == "display":
+            for here, child in found:
+                if child.get("answer"):
+                    yield self._issue(item, rules.Broken("displayAnswer", "structure", "A display item takes no answer."), here)
+            return
+        yield from self._counts(item, found, path)
+        for here, child in found:
+            within = [*scopes, child]
+            if item.type == "group":
+                if child.get("answer"):
+                    broken = rules.Broken(
+                        "groupShouldNotHaveAnswers", "structure", f"“{item.label}” is a group and takes no answer."
+                    )
+                    yield self._issue(item, broken, f"{here}.answer")
+                yield from self._level(item.children, child, here, within)
+            else:
+                if child.get("item"):
+                    broken = rules.Broken("invalidLinkId", "structure", "Items below a question belong to its answer.")
+                    yield self._issue(item, broken, f"{here}.item")
+                for number, answer in enumerate(child.get("answer") or ()):
+                    yield from self._answer(item, answer, f"{here}.answer[{number}]")
+                    yield from self._level(item.children, answer, f"{here}.answer[{number}]", within)
+            yield from self._constraints(item.json, child, here, item.link_id)
+
+    def _counts(self, item: Item, found: Sequence[tuple[str, Mapping[str, Any]]], path: str) -> Iterator[Issue]:
+        answered = [a for _, child in found for a in child.get("answer") or () if not rules.is_blank(*answer_value(a))]
+        count = len([1 for _, child in found if child.get("item")]) if item.type == "group" else len(answered)
+        place = found[0][0] if found else path
+        least, most = (
+            extension(item.json, f"{CORE}questionnaire-minOccurs"),
+            extension(item.json, f"{CORE}questionnaire-maxOccurs"),
+        )
+        if item.json.get("required") and not count:
+            yield self._issue(item, rules.Broken("required", "required", f"“{item.label}” needs an answer."), place, missing=True)
+        elif isinstance(least, int) and count < least and (count or item.json.get("required")):
+            broken = rules.Broken("minCount", "required", f"“{item.label}” needs at least {least} answers.")
+            yield self._issue(item, broken, place, missing=True)
+        if isinstance(most, int) and count > most:
+            yield self._issue(
+                item, rules.Broken("maxCount", "business-rule", f"“{item.label}” takes at most {most} answers."), place
+            )
+        if (count > 1 and not item.repeats) or (len(found) > 1 and not (item.repeats and item.type == "group")):
+            yield self._issue(item, rules.Broken("repeats", "business-rule", f"“{item.label}” takes one answer."), found[-1][0])
+        exclusive = [
+            next((value for key, value in option.items() if key.startswith("value")), None)
+            for option in item.json.get("answerOption") or ()
+            if extension(option, f"{CORE}questionnaire-optionExclusive")
+        ]
+        values = [answer_value(answer)[1] for answer in answered]
+        if count > 1 and any(value == one or rules.same_coding(value, one) for value in values for one in exclusive):
+            sentence = f"“{item.label}”: one of the chosen answers excludes all others."
+            yield self._issue(item, rules.Broken("exclusiveAnswerOption", "business-rule", sentence), place)
+
+    def _answer(self, item: Item, answer: Mapping[str, Any], path: str) -> Iterator[Issue]:
+        key, value = answer_value(answer)
+        if rules.is_blank(key, value):
+            yield self._issue(item, rules.Broken("invalidAnswerType", "structure", f"“{item.label}” has an empty answer."), path)
+            return
+        place = f"{path}.value"
+        if broken := rules.type_of_answer(item, key, value):
+            yield self._issue(item, broken, place)
+            return
+        if broken := rules.choice(item, key, value, self.form.questionnaire, self.options):
+            yield self._issue(item, broken, place)
+        for broken in rules.limits(item, value):
+            yield self._issue(item, broken, place)
+        initial = item.json.get("initial") if item.json.get("readOnly") else None
+        if initial and all(answer_value(given)[1] != value for given in initial):
+            broken = rules.Broken("readOnly", "business-rule", f"“{item.label}” cannot be changed.")
+            yield self._issue(item, broken, place)
+
+    def _constraints(self, element: Mapping[str, Any], entry: Mapping[str, Any], path: str, link_id: str) -> Iterator[Issue]:
+        """Rules that the questionnaire states in FHIRPath (`questionnaire-constraint`), over one item or the whole response."""
+        for constraint in extensions(element, f"{CORE}questionnaire-constraint"):
+            human, expression = str(part(constraint, "human") or ""), str(part(constraint, "expression") or "")
+            severity = "warning" if part(constraint, "severity") == "warning" or self.draft else "error"
+            try:
+                held = fhirpath(expression).evaluate(
+                    entry, variables={"resource": self.response, "questionnaire": self.form.questionnaire}, root=self.response
+                )
+            except FHIRError as error:
+                text = f"A rule of the questionnaire could not be judged: {error}"
+                yield ItemIssue("warning", "exception", text, path, None, None, link_id, "invariantExecution")
+                continue
+            if held and held[0] is False:
+                place = str(part(constraint, "location") or "") or link_id
+                yield ItemIssue(severity, "invariant", human, path, None, None, place, "invariant")
+
+    def _issue(self, item: Item, broken: rules.Broken, path: str, *, missing: bool = False) -> ItemIssue:
+        severity = "warning" if missing and self.draft else broken.severity
+        return ItemIssue(severity, broken.code, broken.sentence, path, None, None, item.link_id, broken.rule)
