@@ -16,12 +16,13 @@ Level = Literal["system", "type", "instance"]
 
 @dataclass(frozen=True, slots=True)
 class OperationRequest:
-    """One call. `parameters` is always a Parameters resource, whichever way the caller sent it."""
+    """One call. `parameters` is always a Parameters resource, whichever way the caller sent it; `base` is the FHIR base URL, for links."""
 
     level: Level
     type: str | None = None
     id: str | None = None
     method: str = "POST"
+    base: str = ""
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"resourceType": "Parameters"})
 
     def values(self, name: str) -> list[Any]:

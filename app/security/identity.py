@@ -6,6 +6,7 @@ answer; a revoked token stops within `CACHE_SECONDS` on every process.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import time
 import unicodedata
@@ -193,10 +194,8 @@ class Identities:
             return None
         if session.data["seen"] + TOUCH_SECONDS * 1_000_000 <= now:
             session.body = msgspec.json.encode(session.data | {"seen": now})
-            try:
+            with contextlib.suppress(RecordConflict):  # another request of the same session was first
                 await self._store.commit(SYSTEM, [PutRecord(session, if_revision=session.revision)])
-            except RecordConflict:
-                pass  # another request of the same session was first
         return self._remember(key, _access("user", user.data))
 
     async def sign_out(self, token: str) -> None:

@@ -1,0 +1,128 @@
+"""The entries of a batch or transaction, read once into values that say what each wants."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+
+from app import clock
+from app.api.negotiate import etag
+from app.api.types import known
+from app.fhir.errors import BadRequest, FHIRError, Issue, NotFound
+from app.store.protocol import Stored
+
+ORDER = ("DELETE", "POST", "PUT", "PATCH", "GET", "HEAD")  # R4, 3.1.0.11.2
+MOST = 20_000
+
+
+@dataclass(slots=True)
+class Entry:
+    """`path` is relative to the base, without query; `id` "" where the URL has none."""
+
+    index: int
+    method: str
+    path: str
+    query: str
+    type: str
+    id: str
+    resource: dict[str, Any] | None
+    full_url: str
+    request: Mapping[str, Any]
+
+    @property
+    def at(self) -> str:
+        """Its FHIRPath location."""
+        return f"Bundle.entry[{self.index}]"
+
+    @property
+    def condition(self) -> str | None:
+        """The search that decides what it is about: of a conditional create, update or delete."""
+        if self.method == "POST":
+            exists = self.request.get("ifNoneExist")
+            return str(exists).partition("?")[2] or str(exists) if exists else None
+        return self.query if self.method in ("PUT", "DELETE") and not self.id else None
+
+    def located(self, error: FHIRError) -> FHIRError:
+        """The same error, of the same kind, placed at this entry."""
+        issues = [
+            Issue(i.severity, i.code, i.diagnostics, f"{self.at}.resource.{i.expression}" if i.expression else self.at)
+            for i in error.issues
+        ]
+        moved = type(error).__new__(type(error))
+        FHIRError.__init__(moved, issues=issues)
+        return moved
+
+
+def read_entries(bundle: Mapping[str, Any], base: str) -> list[Entry]:
+    """In the order of the bundle. Raises BadRequest with the location of the entry."""
+    raw = bundle.get("entry") or []
+    if len(raw) > MOST:
+        raise BadRequest(
+            f"The bundle has {len(raw)} entries; this server takes at most {MOST} at once.", expression="Bundle.entry"
+        )
+    return [_entry(index, entry, base) for index, entry in enumerate(raw)]
+
+
+def _entry(index: int, entry: Mapping[str, Any], base: str) -> Entry:
+    at = f"Bundle.entry[{index}]"
+    request = entry.get("request")
+    if not isinstance(request, Mapping) or "method" not in request or "url" not in request:
+        raise BadRequest("An entry of a batch or transaction needs request.method and request.url.", expression=f"{at}.request")
+    method, url = str(request["method"]), str(request["url"])
+    if method not in ORDER:
+        raise BadRequest(f"'{method[:20]}' is not a method of an entry.", expression=f"{at}.request.method")
+    url = url.removeprefix(base).lstrip("/")
+    if "://" in url.partition("?")[0]:
+        raise BadRequest("request.url leads to another server: make it relative to this one.", expression=f"{at}.request.url")
+    path, _, query = url.partition("?")
+    parts = [unquote(part) for part in path.split("/")]
+    if method in ("POST", "PUT", "PATCH") and not isinstance(entry.get("resource"), dict):
+        raise BadRequest(f"A {method} needs a resource.", expression=f"{at}.resource")
+    return Entry(
+        index=index,
+        method=method,
+        path=path,
+        query=query,
+        type=parts[0],
+        id=parts[1] if len(parts) > 1 else "",
+        resource=entry.get("resource"),
+        full_url=str(entry.get("fullUrl") or ""),
+        request=request,
+    )
+
+
+def check_write(entry: Entry) -> None:
+    """Raises BadRequest where a POST, PUT or DELETE of a transaction is not to a type or an instance."""
+    try:
+        known(entry.type)
+    except NotFound as error:
+        raise BadRequest(str(error), expression=f"{entry.at}.request.url") from None
+    shape = entry.path.count("/")
+    if shape > 1 or (entry.method == "POST" and shape) or entry.id.startswith(("_", "$")):
+        raise BadRequest(
+            f"{entry.method} {entry.path[:80]} is not an interaction that a transaction has.",
+            expression=f"{entry.at}.request.url",
+        )
+    if entry.method != "POST" and not entry.id and not entry.query:
+        raise BadRequest(f"{entry.method} needs an id or a condition.", expression=f"{entry.at}.request.url")
+
+
+def status_line(status: int) -> str:
+    """`201 Created`."""
+    return f"{status} {HTTPStatus(status).phrase}"
+
+
+def answered(status: int, stored: Stored | None, base: str, *, resource: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The response entry of a write."""
+    response: dict[str, Any] = {"status": status_line(status)}
+    if stored is not None:
+        if not stored.deleted:
+            response["location"] = f"{base}/{stored.reference}/_history/{stored.version}"
+        response |= {"etag": etag(stored.version), "lastModified": clock.instant(stored.updated)}
+    entry: dict[str, Any] = {}
+    if stored is not None and not stored.deleted:
+        entry["fullUrl"] = f"{base}/{stored.reference}"
+    if resource is not None:
+        entry["resource"] = resource
+    return entry | {"response": response}

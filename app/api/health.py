@@ -1,0 +1,41 @@
+"""`/health` for whoever restarts us, `/health/detail` for whoever looks after the national store."""
+
+from importlib.metadata import version
+
+import msgspec
+
+from app.api.endpoint import Call
+from app.api.respond import Reply
+from app.security.access import SYSTEM
+
+_JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+# kind of record -> states that somebody should know the number of
+QUEUES = {
+    "hl7v2": ("received", "error", "warning", "unsupported"),
+    "job": ("queued", "running", "failed"),
+    "outbox": ("waiting", "failed"),
+}
+
+
+async def health(call: Call) -> Reply:
+    """Alive: 200 as long as requests are answered at all."""
+    return Reply(200, b'{"status":"pass"}', list(_JSON))
+
+
+async def detail(call: Call) -> Reply:
+    """Where the feed stands, how far each consumer has come, and what waits in the queues. Counts alone."""
+    store = call.context.store
+    head = await store.feed_head()
+    cursors = {record.key: record.data for record in await store.find_records(SYSTEM, "cursor", limit=200)}
+    queues = {
+        kind: {state: await store.count_records(SYSTEM, kind, state=state) for state in states} for kind, states in QUEUES.items()
+    }
+    told = {
+        "status": "pass",
+        "version": version("csor"),
+        "sandbox": call.context.sandbox,
+        "resources": await store.counts(call.access),
+        "feed": {"head": head, "consumers": cursors},
+        "queues": queues,
+    }
+    return Reply(200, msgspec.json.encode(told), list(_JSON))

@@ -1,0 +1,102 @@
+"""What wraps every request: headers that harden, a cap on forms, a log line without personal data. Plain ASGI, a few microseconds.
+
+A log line has the route's pattern, never the path or the query: both can carry an identifier. Below `debug` only answers of 5xx and
+those over a second are logged.
+"""
+
+import time
+from ipaddress import ip_address
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.context import Context
+from app.fhir.errors import TooLarge
+from app.logs import logger
+
+FORM_BYTES = 2 * 1024 * 1024
+SLOW_SECONDS = 1.0
+_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"), (b"x-frame-options", b"DENY")]
+_NAMES = {name for name, _ in _HEADERS} | {b"cache-control"}
+
+
+def shield(app: FastAPI, context: Context, *, verbose: bool = False) -> None:
+    """Put the middleware on. Call it once, before the first request."""
+    app.add_middleware(Shield, context=context, verbose=verbose)
+
+
+class Shield:
+    """See the module."""
+
+    def __init__(self, app: ASGIApp, context: Context, verbose: bool = False) -> None:
+        self._app, self._sandbox, self._verbose = app, context.sandbox, verbose
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        if self._sandbox and not _from_here(scope):
+            return await _refuse(send, b"This sandbox answers to localhost alone.")
+        start = time.perf_counter()
+        fhir = scope["path"].startswith("/fhir")
+        status = 0
+
+        async def hardened(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _harden(list(message.get("headers", ())), fhir)
+            await send(message)
+
+        try:
+            await self._app(scope, receive if fhir else _capped(receive), hardened)
+        finally:
+            elapsed = time.perf_counter() - start
+            if self._verbose or status >= 500 or elapsed > SLOW_SECONDS:
+                route: Any = scope.get("route")
+                logger().info(
+                    "request",
+                    method=scope["method"],
+                    route=getattr(route, "path", ""),
+                    status=status,
+                    ms=round(elapsed * 1000, 1),
+                )
+
+
+def _harden(headers: list[tuple[bytes, bytes]], fhir: bool) -> list[tuple[bytes, bytes]]:
+    if fhir:  # our own replies never set these
+        return [*headers, *_HEADERS, (b"cache-control", b"private, no-cache")]
+    present = {name.lower() for name, _ in headers}
+    return headers + [(name, value) for name, value in _HEADERS if name not in present]
+
+
+def _capped(receive: Receive) -> Receive:
+    """Pages take forms, and forms are small."""
+    size = 0
+
+    async def counted() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > FORM_BYTES:
+            raise TooLarge("That is more than a form of this site can hold.")
+        return message
+
+    return counted
+
+
+def _from_here(scope: Scope) -> bool:
+    """Whether the Host header names this machine: a page elsewhere must not reach a sandbox under a name of its own (DNS rebinding)."""
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    if name in ("localhost", "", "testserver"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+async def _refuse(send: Send, text: bytes) -> None:
+    await send({"type": "http.response.start", "status": 421, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": text})

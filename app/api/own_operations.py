@@ -1,0 +1,129 @@
+"""The facade's own operations: `$validate` and Patient `$everything`, as the standard defines them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from app.api import bundles
+from app.api.search import in_compartment
+from app.api.types import known
+from app.fhir.definitions import r4
+from app.fhir.errors import BadRequest, Issue, operation_outcome
+from app.fhir.operations import Operation, OperationRequest
+from app.fhir.search.query import parse
+from app.fhir.search.types import Plan
+from app.fhir.validation import validate
+from app.security.access import Access
+from app.security.scopes import permits
+from app.store.protocol import Store, Stored
+
+PAGE = 1000
+_REFERENCE = re.compile(
+    rb'"reference":"((?:Practitioner|PractitionerRole|Organization|Location|Medication|Device|Substance|Questionnaire)/[A-Za-z0-9.-]{1,64})"'
+)
+
+
+def standard(url: str) -> dict[str, Any]:
+    """The OperationDefinition that R4 publishes at `url`, from the table."""
+    found = next(each for each in r4().operations if each.url == url)
+    return {
+        "resourceType": "OperationDefinition",
+        "url": found.url,
+        "version": "4.0.1",
+        "name": found.code.title().replace("-", ""),
+        "status": "active",
+        "kind": "operation",
+        "code": found.code,
+        "affectsState": found.affects_state,
+        "system": found.system,
+        "type": found.type,
+        "instance": found.instance,
+        "resource": list(found.resources),
+        "parameter": [
+            {"name": p.name, "use": p.use, "min": p.min, "max": "*" if p.max is None else str(p.max)}
+            | ({"type": p.type} if p.type else {})
+            for p in found.parameters
+        ],
+    }
+
+
+def own_operations(store: Store) -> list[Operation]:
+    """Both."""
+
+    async def everything(access: Access, request: OperationRequest) -> bytes:
+        return await _everything(store, access, request)
+
+    definition = standard("http://hl7.org/fhir/OperationDefinition/Patient-everything") | {"type": False}
+    definition["parameter"] = [*definition["parameter"], {"name": "_cursor", "use": "in", "min": 0, "max": "1", "type": "string"}]
+    return [
+        Operation(standard("http://hl7.org/fhir/OperationDefinition/Resource-validate"), _validate),
+        Operation(definition, everything),
+    ]
+
+
+async def _validate(access: Access, request: OperationRequest) -> Mapping[str, Any]:
+    """Always 200: the outcome tells. Without a resource there is nothing to judge."""
+    resource = request.value("resource")
+    if resource is None:
+        if request.value("mode") == "delete":
+            return operation_outcome([Issue("information", "informational", "It can be deleted.")])
+        raise BadRequest("$validate needs a resource.", expression="Parameters.parameter")
+    if request.value("profile"):
+        raise BadRequest("Validation against a profile is not built: the structure of R4 is what $validate judges.")
+    if not isinstance(resource, dict) or resource.get("resourceType") != (request.type or resource.get("resourceType")):
+        return operation_outcome([Issue("error", "invalid", f"This is not a {request.type}.", "resourceType")])
+    issues = validate(resource)
+    return operation_outcome(
+        issues or [Issue("information", "informational", "Valid: the resource keeps to the structure of R4.")]
+    )
+
+
+async def _everything(store: Store, access: Access, request: OperationRequest) -> bytes:
+    """The patient, then the compartment type by type, then what those refer to; `next` continues it."""
+    assert request.id is not None
+    wanted = [known(t.strip()) for value in request.values("_type") for t in str(value).split(",") if t.strip()]
+    types = [
+        t for t in sorted(r4().compartments["Patient"]) if t in (wanted or (t,)) and t != "Patient" and permits(access, t, "s")
+    ]
+    count = min(int(request.value("_count") or PAGE), PAGE)
+    position, _, cursor = str(request.value("_cursor") or "0.").partition(".")
+    if not position.isdigit():
+        raise BadRequest("This _cursor is not one that this server gave.")
+    found: list[Stored] = []
+    index = int(position)
+    patient = await store.read(access, "Patient", request.id)
+    if index == 0 and not cursor and (not wanted or "Patient" in wanted):
+        found.append(patient)
+    following = ""
+    while index < len(types):
+        if len(found) >= count:
+            following = f"{index}.{cursor}"
+            break
+        plan = _plan(types[index], request, count - len(found), cursor or None)
+        page = await store.search(access, plan)
+        found += page.matches
+        cursor = page.cursor or ""
+        if not cursor:
+            index += 1
+    names = dict.fromkeys(name.decode() for stored in found for name in _REFERENCE.findall(stored.raw))
+    related = [s for s in await store.read_many(access, list(names)) if permits(access, s.type, "r")]
+    path = f"Patient/{request.id}/$everything"
+    kept = [("_type", ",".join(wanted))] if wanted else []
+    kept += [(name, str(request.value(name))) for name in ("_since", "start", "end", "_count") if request.value(name) is not None]
+    links = [("self", bundles.url(request.base, path, kept))]
+    if following:
+        links.append(("next", bundles.url(request.base, path, [*kept, ("_cursor", following)])))
+    return bundles.searchset(request.base, found, [] if wanted else related, links)
+
+
+def _plan(type: str, request: OperationRequest, count: int, cursor: str | None) -> Plan:
+    pairs: list[tuple[str, str]] = []
+    if since := request.value("_since"):
+        pairs.append(("_lastUpdated", f"ge{since}"))
+    dated = any(each.code == "date" and type in each.base for each in r4().search_parameters)
+    for name, prefix in (("start", "ge"), ("end", "le")):
+        if dated and request.value(name):
+            pairs.append(("date", f"{prefix}{request.value(name)}"))
+    plan = parse(type, pairs, strict=True)
+    return replace(plan, where=(in_compartment("Patient", request.id or "", type), *plan.where), count=count, cursor=cursor)

@@ -1,0 +1,190 @@
+"""transaction: all entries or none, in one commit (R4 3.1.0.11).
+
+Invariants: nothing is stored unless every entry can be; a reference to another entry's `fullUrl` never survives; conditions are judged by
+the store inside the commit, so a race makes the whole be decided again, not half of it; a refused entry keeps its own error and its place.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.api.conditional import find, settle
+from app.api.context import Context
+from app.api.entries import ORDER, Entry, check_write, read_entries
+from app.api.negotiate import version_of
+from app.api.write import checked_id, checked_type, joined
+from app.fhir.errors import BadRequest, FHIRError, Invalid, PreconditionFailed
+from app.fhir.references import conditional_references, references, rewrite
+from app.ids import new_id
+from app.security.access import Access
+from app.security.scopes import require
+from app.store.protocol import Delete, Guard, Put, Stored, Write
+
+_VERBS = {"POST": "c", "PUT": "u", "DELETE": "d"}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one entry came to."""
+
+    status: int
+    stored: Stored | None = None
+
+
+@dataclass(slots=True)
+class _Decided:
+    """One attempt: what to write, what must hold, and which result belongs to which entry."""
+
+    writes: list[Write] = field(default_factory=list)
+    guards: list[Guard] = field(default_factory=list)
+    place: dict[int, int] = field(default_factory=dict)  # entry index -> index in writes
+    matched: dict[int, Stored] = field(default_factory=dict)  # conditional creates that found one
+    identity: dict[int, str] = field(default_factory=dict)  # entry index -> Type/id
+    mapping: dict[str, str] = field(default_factory=dict)  # fullUrl -> Type/id
+    found: dict[int, Stored | None] = field(default_factory=dict)  # what a condition matched
+
+
+async def transact(context: Context, access: Access, again: Callable[[], dict[str, Any]], base: str) -> dict[int, Outcome]:
+    """Commits the writing entries of a transaction that has been validated; results by entry index.
+
+    `again` gives the bundle afresh for each attempt, since references are rewritten in place. Raises whatever an entry raises.
+    """
+
+    async def attempt() -> dict[int, Outcome]:
+        entries = [entry for entry in read_entries(again(), base) if entry.method in _VERBS]
+        entries.sort(key=lambda entry: ORDER.index(entry.method))
+        for entry in entries:
+            check_write(entry)
+            require(access, entry.type, _VERBS[entry.method])
+        decided = _Decided()
+        await _identify(context, access, entries, decided, base)
+        await _resolve(context, access, entries, decided, base)
+        await _collect(context, access, entries, decided)
+        results = await context.store.commit(access, decided.writes, decided.guards)
+        return _outcomes(entries, decided, results)
+
+    return await settle(attempt)
+
+
+async def _identify(context: Context, access: Access, entries: Sequence[Entry], decided: _Decided, base: str) -> None:
+    """Which resource each entry is about; fills `identity`, `mapping`, `found`."""
+    conditions: set[tuple[str, str]] = set()
+    for entry in entries:
+        try:
+            if entry.condition is not None:
+                if (entry.type, entry.condition) in conditions:
+                    raise BadRequest("Two entries have the same condition: a transaction may touch a resource once.")
+                conditions.add((entry.type, entry.condition))
+                require(access, entry.type, "s")
+                match, guard = await find(context.store, access, entry.type, entry.condition, base)
+                decided.guards.append(guard)
+                decided.found[entry.index] = match
+            _name(entry, decided)
+        except FHIRError as error:
+            raise entry.located(error) from error
+    seen: dict[str, Entry] = {}
+    for entry in entries:
+        identity = decided.identity.get(entry.index)
+        if identity is None:
+            continue
+        if identity in seen and not (entry.method == seen[identity].method == "POST"):
+            raise BadRequest(
+                f"Entries {seen[identity].index} and {entry.index} are about the same resource: a transaction may touch it once.",
+                expression=f"{entry.at}.request",
+            )
+        seen[identity] = entry
+
+
+def _name(entry: Entry, decided: _Decided) -> None:
+    match = decided.found.get(entry.index)
+    resource = entry.resource or {}
+    if entry.method != "DELETE":
+        checked_type(resource, entry.type)
+    if entry.id:
+        id = entry.id if entry.method == "DELETE" else checked_id(entry.id)
+        if entry.method == "PUT" and resource.get("id") != id:
+            raise BadRequest(f"The URL says {entry.type}/{id}, but the resource has another id or none.", expression="id")
+    elif match is not None:
+        id = match.id
+        if entry.method == "PUT" and resource.get("id", id) != id:
+            raise BadRequest("The condition matches a resource with another id than the body.", expression="id")
+    elif entry.method == "DELETE":
+        return
+    else:
+        id = checked_id(resource["id"]) if entry.method == "PUT" and "id" in resource else new_id()
+    decided.identity[entry.index] = f"{entry.type}/{id}"
+    if entry.full_url and decided.mapping.setdefault(entry.full_url, decided.identity[entry.index]) != decided.identity[entry.index]:
+        raise BadRequest("Two entries have the same fullUrl.")
+
+
+async def _resolve(context: Context, access: Access, entries: Sequence[Entry], decided: _Decided, base: str) -> None:
+    """Rewrites references between entries, and conditional ones (`Practitioner?identifier=...`), to `Type/id`."""
+    resolved: dict[str, str] = {}
+    for entry in entries:
+        if entry.resource is None or (entry.method == "POST" and decided.found.get(entry.index)):
+            continue
+        try:
+            for text in conditional_references(entry.resource):
+                if text in resolved:
+                    continue
+                type, _, query = text.partition("?")
+                match, guard = await find(context.store, access, type, query, base)
+                if match is None:
+                    raise PreconditionFailed(f"The reference to a {type} by a condition matches nothing.")
+                decided.guards.append(guard)
+                resolved[text] = match.reference
+            if resolved or decided.mapping:
+                rewrite(entry.resource, {**decided.mapping, **resolved} if resolved else decided.mapping)
+            for _, _, value in references(entry.resource):
+                if value.startswith(("urn:uuid:", "urn:oid:")):
+                    raise Invalid(f"The reference {value[:60]} is to no entry of this transaction.")
+        except FHIRError as error:
+            raise entry.located(error) from error
+
+
+async def _collect(context: Context, access: Access, entries: Sequence[Entry], decided: _Decided) -> None:
+    """The writes, in R4's order, and what the hooks add."""
+    extra: list[Write] = []
+    for entry in entries:
+        match = decided.found.get(entry.index)
+        identity = decided.identity.get(entry.index)
+        try:
+            if_match = entry.request.get("ifMatch")
+            if_version = version_of(str(if_match), "ifMatch") if if_match else None
+            if entry.method == "DELETE":
+                if identity is not None:
+                    decided.place[entry.index] = len(decided.writes)
+                    decided.writes.append(Delete(entry.type, identity.partition("/")[2], if_version))
+                continue
+            if entry.method == "POST" and match is not None:
+                decided.matched[entry.index] = match
+                continue
+            assert entry.resource is not None and identity is not None
+            entry.resource["id"] = identity.partition("/")[2]
+            new = entry.method == "POST" or (entry.condition is not None and match is None)
+            if new and entry.method == "PUT":
+                require(access, entry.type, "c")
+            decided.place[entry.index] = len(decided.writes)
+            decided.writes.append(Put(entry.resource, 0 if new else if_version, unchanged_ok=not new))
+            if context.hooks:
+                writes, guards = await joined(context, access, entry.resource)
+                extra += writes
+                decided.guards += guards
+        except FHIRError as error:
+            raise entry.located(error) from error
+    decided.writes += extra
+
+
+def _outcomes(entries: Sequence[Entry], decided: _Decided, results: Sequence[Stored | None]) -> dict[int, Outcome]:
+    outcomes = {}
+    for entry in entries:
+        place = decided.place.get(entry.index)
+        if entry.method == "DELETE":
+            outcomes[entry.index] = Outcome(204, results[place] if place is not None else None)
+        elif place is None:
+            outcomes[entry.index] = Outcome(200, decided.matched[entry.index])
+        else:
+            stored = results[place]
+            assert stored is not None
+            outcomes[entry.index] = Outcome(201 if stored.action == "create" else 200, stored)
+    return outcomes

@@ -1,0 +1,164 @@
+"""create, update, delete and their conditional forms, without HTTP: the REST routes, batches and the loader call these."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from app.api.conditional import find, settle
+from app.api.context import Context
+from app.fhir.errors import BadRequest, Invalid, NotFound, PreconditionFailed
+from app.fhir.validation import check
+from app.ids import new_id
+from app.registry.identity import valid_nhs_number
+from app.security.access import Access
+from app.security.scopes import require
+from app.store.protocol import Delete, Guard, Put, Stored, Write
+
+_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a write came to. `status` is 200 or 201; `stored` is what is there now."""
+
+    stored: Stored
+    status: int
+
+
+def checked_id(id: Any, where: str = "id") -> str:
+    """An id that FHIR allows and that is no NHS number: ids land in logs and URLs. Raises BadRequest."""
+    if not isinstance(id, str) or not _ID.fullmatch(id):
+        raise BadRequest("An id has 1 to 64 characters: letters, digits, '-' and '.'.", expression=where)
+    if id.isdigit() and valid_nhs_number(id):
+        raise BadRequest(
+            "This id is a valid NHS number. Ids show in URLs and logs: choose one that says nothing of the person.",
+            expression=where,
+        )
+    return id
+
+
+def checked_type(resource: dict[str, Any], type: str) -> None:
+    """Raises Invalid where the body is of another type than the URL."""
+    if resource.get("resourceType") != type:
+        found = str(resource.get("resourceType"))[:60]
+        raise Invalid(f"The URL is for {type}, but the body's resourceType is {found}.", expression="resourceType")
+
+
+async def joined(context: Context, access: Access, resource: dict[str, Any]) -> tuple[list[Write], list[Guard]]:
+    """What the hooks want committed together with `resource`."""
+    writes: list[Write] = []
+    guards: list[Guard] = []
+    for hook in context.hooks.get(resource["resourceType"], ()):
+        for item in await hook(access, resource):
+            if isinstance(item, Guard):
+                guards.append(item)
+            else:
+                writes.append(item)
+    return writes, guards
+
+
+async def _put(context: Context, access: Access, put: Put, guards: list[Guard]) -> Done:
+    writes, more = await joined(context, access, put.resource)
+    results = await context.store.commit(access, [put, *writes], [*guards, *more])
+    stored = results[0]
+    assert stored is not None
+    return Done(stored, 201 if stored.action == "create" else 200)
+
+
+async def create(
+    context: Context,
+    access: Access,
+    type: str,
+    resource: dict[str, Any],
+    *,
+    if_none_exist: str | None = None,
+    base: str | None = None,
+) -> Done:
+    """A new resource under a new id; with `if_none_exist`, or the one that matches (status 200)."""
+    require(access, type, "c")
+    checked_type(resource, type)
+    check(resource)
+
+    async def attempt() -> Done:
+        guards = []
+        if if_none_exist is not None:
+            require(access, type, "s")
+            match, guard = await find(context.store, access, type, if_none_exist, base)
+            if match is not None:
+                return Done(match, 200)
+            guards.append(guard)
+        return await _put(context, access, Put({**resource, "id": new_id()}, if_version=0), guards)
+
+    return await settle(attempt)
+
+
+async def update(
+    context: Context, access: Access, type: str, id: str, resource: dict[str, Any], *, if_version: int | None = None
+) -> Done:
+    """The resource under this id from now on, whether it was there or not. The same content again makes no new version."""
+    require(access, type, "u")
+    checked_type(resource, type)
+    checked_id(id, f"{type}.id")
+    if resource.get("id") != id:
+        told = f"has the id '{str(resource['id'])[:64]}'" if "id" in resource else "has no id"
+        raise BadRequest(f"The URL says {type}/{id}, but the body {told}.", expression=f"{type}.id")
+    check(resource)
+    return await settle(lambda: _put(context, access, Put(resource, if_version=if_version, unchanged_ok=True), []))
+
+
+async def update_where(
+    context: Context,
+    access: Access,
+    type: str,
+    query: str,
+    resource: dict[str, Any],
+    *,
+    if_version: int | None = None,
+    base: str | None = None,
+) -> Done:
+    """Conditional update: none matches, create; one, update it; more, MultipleMatches."""
+    require(access, type, "u")
+    require(access, type, "s")
+    checked_type(resource, type)
+    if "id" in resource:
+        checked_id(resource["id"], f"{type}.id")
+    check(resource)
+
+    async def attempt() -> Done:
+        match, guard = await find(context.store, access, type, query, base)
+        if match is None:
+            require(access, type, "c")
+            if if_version:
+                raise PreconditionFailed("If-Match names a version, but nothing matches the condition.")
+            new = resource if "id" in resource else {**resource, "id": new_id()}
+            return await _put(context, access, Put(new, if_version=0), [guard])
+        if resource.get("id", match.id) != match.id:
+            raise BadRequest(f"The condition matches {match.reference}, but the body has another id.", expression=f"{type}.id")
+        return await _put(context, access, Put({**resource, "id": match.id}, if_version=if_version, unchanged_ok=True), [guard])
+
+    return await settle(attempt)
+
+
+async def delete(context: Context, access: Access, type: str, id: str, *, if_version: int | None = None) -> Stored | None:
+    """The version that marks the deletion; None if there was nothing to delete that the caller could see."""
+    require(access, type, "d")
+    try:
+        [stored] = await context.store.commit(access, [Delete(type, id, if_version)])
+    except NotFound:
+        return None  # another hospital's and never there must look alike
+    return stored
+
+
+async def delete_where(context: Context, access: Access, type: str, query: str, *, base: str | None = None) -> Stored | None:
+    """Conditional delete of one at most."""
+    require(access, type, "d")
+    require(access, type, "s")
+
+    async def attempt() -> Stored | None:
+        match, guard = await find(context.store, access, type, query, base)
+        if match is None:
+            return None
+        [stored] = await context.store.commit(access, [Delete(type, match.id)], [guard])
+        return stored
+
+    return await settle(attempt)

@@ -1,0 +1,60 @@
+"""What several commands share: the option that names the store, opening it, running a coroutine, printing a refusal."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from app.store.protocol import Store
+
+Result = TypeVar("Result")
+
+
+def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--store URL` and `--data DIR`, as `csor serve` has them, given to the command as `store_url`."""
+
+    @click.option("--store", default="", metavar="URL", help="Store, or CSOR_STORE. Default: SQLite in the data directory.")
+    @click.option("--data", default="", metavar="DIR", help="Data directory, or CSOR_DATA. Default ./data.")
+    @wraps(command)
+    def wrapped(*arguments: Any, store: str, data: str, **named: Any) -> Any:
+        return command(*arguments, store_url=resolve(store, data), **named)
+
+    return wrapped
+
+
+def resolve(store: str, data: str) -> str:
+    """The store's URL, by the same rules as the server's."""
+    from app.settings import Settings
+
+    given: dict[str, Any] = {"store": store} if store else {}
+    if data:
+        given["data"] = Path(data)
+    return Settings(**given).store_url
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Store]:
+    """An open store, closed at the end. Makes the directory of a new one."""
+    from app.store.open import open_store
+
+    store = open_store(url)
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def run(work: Coroutine[Any, Any, Result] | Awaitable[Result]) -> Result:
+    """The coroutine's result."""
+
+    async def awaited() -> Result:
+        return await work
+
+    return asyncio.run(awaited())

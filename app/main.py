@@ -1,0 +1,121 @@
+"""Where the parts are wired: settings in, a web application out. The only module that knows every room.
+
+Invariants: nothing is served before the store is open; on the way down requests finish first, then services stop, then the store closes.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+from fastapi import FastAPI
+
+from app import api, logs
+from app.api.context import Context, Hook
+from app.api.middleware import shield
+from app.fhir.operations import Operation
+from app.security.identity import Identities
+from app.settings import Settings
+from app.store.open import open_store
+from app.store.protocol import Store
+
+
+class Service(Protocol):
+    """Something that runs beside the requests until `stop` is set."""
+
+    name: str
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+def _call(module: str, name: str, *arguments: Any, default: Any) -> Any:
+    """`module.name(*arguments)`, or `default` where that room has no such door."""
+    if find_spec(module) is None:
+        return default
+    function = getattr(import_module(module), name, None)
+    return default if function is None else function(*arguments)
+
+
+def hooks(store: Store) -> dict[str, list[Hook]]:
+    """What joins a write, by resource type."""
+    found: dict[str, list[Hook]] = defaultdict(list)
+    for type_, hook in _call("app.registry", "hooks", store, default={}).items():
+        found[type_].append(hook)
+    return dict(found)
+
+
+def operations(store: Store) -> list[Operation]:
+    """The operations of the other rooms; the facade adds its own."""
+    return [*_call("app.forms", "operations", store, default=()), *_call("app.measures", "operations", store, default=())]
+
+
+def services(store: Store, settings: Settings) -> list[Service]:
+    """What runs in the background of every worker. Feed consumers hold a lease, so only one process does the work."""
+    found: list[Service] = [
+        *_call("app.registry", "services", store, default=()),
+        *_call("app.measures", "services", store, default=()),
+    ]
+    if settings.mllp_port >= 0:
+        found += _call("app.intake.hl7v2", "services", store, settings.host, settings.mllp_port, settings.sandbox, default=())
+    return found
+
+
+def create(settings: Settings | None = None) -> FastAPI:
+    """The ASGI application. Workers call it without arguments and read their settings from the environment."""
+    settings = settings or Settings()
+    logs.configure(settings.log_level)
+    store = open_store(settings.store_url)
+    context = Context(
+        store=store,
+        identities=Identities(store),
+        sandbox=settings.sandbox,
+        base_url=settings.base_url,
+        max_body=settings.max_body,
+        body_seconds=settings.body_seconds,
+        hooks=hooks(store),
+        operations=operations(store),
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await store.open()
+        stop = asyncio.Event()
+        running = [asyncio.create_task(_keep(service, stop)) for service in services(store, settings)]
+        try:
+            yield
+        finally:
+            stop.set()
+            await asyncio.gather(*running, return_exceptions=True)
+            await store.close()
+
+    app = FastAPI(title="CSOR", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.redirect_slashes = False
+    app.router.routes.extend(api.routes(context))
+    app.router.routes.extend(_call("app.web", "routes", context, default=()))
+    app.state.context = context
+    shield(app, context)
+    return app
+
+
+async def _keep(service: Service, stop: asyncio.Event) -> None:
+    """Run a service; if it falls, say so and start it again, ever more slowly, up to a minute."""
+    delay = 0.5
+    while not stop.is_set():
+        try:
+            await service.run(stop)
+            return
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            logs.logger().error("service-failed", where=service.name, exc_type=type(error).__name__)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), delay)
+        delay = min(delay * 2, 60.0)
+
+
+def consumers(store: Store) -> list[Any]:
+    """The services that read the change feed, and so can be rebuilt from it."""
+    return [service for service in services(store, Settings(mllp_port=-1)) if hasattr(service, "rebuild")]

@@ -1,0 +1,53 @@
+"""All settings, each one a `CSOR_…` environment variable and, where it makes sense, an option of `csor serve`."""
+
+from pathlib import Path
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Settings(BaseSettings):
+    """Defaults are those of one machine. Raises pydantic's ValidationError, which the command line turns into a sentence."""
+
+    model_config = SettingsConfigDict(env_prefix="CSOR_", extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="HTTP port; 0 takes a free one.")
+    mllp_port: int = Field(2575, ge=-1, le=65535, description="HL7v2 (MLLP) port; 0 takes a free one, -1 opens none.")
+    store: str = Field("", description="Store URL; empty: SQLite in the data directory.")
+    data: Path = Field(Path("data"), description="Directory of the embedded store.")
+    workers: int = Field(1, ge=1, le=64, description="Server processes on one store.")
+    sandbox: bool = Field(False, description="Loopback only, no sign-in: whoever asks is a national administrator.")
+    base_url: str = Field(
+        "", description="Public root URL, such as https://csor.example.org; empty: as each caller addresses the server."
+    )
+    max_body: int = Field(50 * 1024 * 1024, ge=1024, description="Most bytes of one request's body.")
+    body_seconds: float = Field(60.0, gt=0, description="Time that a caller has to send one body.")
+    log_level: str = Field("info", description="debug, info, warning or error.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _root(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("log_level")
+    @classmethod
+    def _level(cls, value: str) -> str:
+        if value.lower() not in ("debug", "info", "warning", "error"):
+            raise ValueError("must be debug, info, warning or error")
+        return value.lower()
+
+    @model_validator(mode="after")
+    def _sandbox_stays_at_home(self) -> "Settings":
+        if self.sandbox and self.host not in LOOPBACK:
+            raise ValueError(f"a sandbox has no sign-in and so listens on this machine alone: not on {self.host}")
+        return self
+
+    @property
+    def store_url(self) -> str:
+        """The store, with the default worked out."""
+        return self.store or f"sqlite:///{self.data.resolve() / 'csor.db'}"
