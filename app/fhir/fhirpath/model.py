@@ -13,8 +13,28 @@ from app.fhir.fhirpath.values import Node
 
 ABSTRACT = frozenset(["", "Element", "BackboneElement", "Resource", "DomainResource"])
 PRIMITIVE = frozenset(
-    "base64Binary boolean canonical code date dateTime decimal id instant integer markdown oid positiveInt string time unsignedInt "
-    "uri url uuid xhtml".split()
+    [
+        "base64Binary",
+        "boolean",
+        "canonical",
+        "code",
+        "date",
+        "dateTime",
+        "decimal",
+        "id",
+        "instant",
+        "integer",
+        "markdown",
+        "oid",
+        "positiveInt",
+        "string",
+        "time",
+        "unsignedInt",
+        "uri",
+        "url",
+        "uuid",
+        "xhtml",
+    ]
 )
 SYSTEM = frozenset(["Boolean", "String", "Integer", "Long", "Decimal", "Date", "DateTime", "Time", "Quantity"])
 
@@ -46,7 +66,7 @@ class Step:
                     gather(element, key.lstrip("_"), kind, found)
         else:
             for key, kind in self.keys.items():
-                if key in element or kind in PRIMITIVE and "_" + key in element:
+                if key in element or (kind in PRIMITIVE and "_" + key in element):
                     gather(element, key, kind, found)
 
 

@@ -120,7 +120,7 @@ def equivalent(left: Items, right: Items) -> bool:
 
 def order(left: Any, right: Any) -> int | None:
     """-1, 0, 1 or None (unknown) of two System values. Raises where they have no order."""
-    if _number(left) and _number(right) or type(left) is str and type(right) is str:
+    if (_number(left) and _number(right)) or (type(left) is str and type(right) is str):
         return (left > right) - (left < right)
     if type(left) is Temporal and type(right) is Temporal and comparable(left, right):
         return compare(left, right)

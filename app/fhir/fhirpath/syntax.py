@@ -140,7 +140,7 @@ def _lexemes(text: str) -> list[Lexeme]:
     at = 0
     while at < len(text):
         match = _LEXEMES.match(text, at)
-        if match is None or text.startswith("/*", at) and match.lastgroup != "space":
+        if match is None or (text.startswith("/*", at) and match.lastgroup != "space"):
             raise SyntaxProblem(text, at, "the end of the comment" if text.startswith("/*", at) else "a term or an operator")
         if match.lastgroup != "space":
             found.append(Lexeme(str(match.lastgroup), match[0], at))

@@ -69,7 +69,7 @@ def _exists(kind: str, parts: list[Part]) -> bool:
     clock = parts if kind == "Time" else parts[3:]
     if kind != "Time":
         year, month, day = (*(int(part) for part in parts[:3]), 1, 1)[:3] if len(parts) < 3 else (int(p) for p in parts[:3])
-        if not (1 <= year and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]):
+        if not (year >= 1 and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]):
             return False
     return all(part < limit for part, limit in zip(clock, (24, 60, 61), strict=False))
 

@@ -49,11 +49,11 @@ def is_of(item: Any, wanted: TypeInfo, *, exact: bool) -> bool:
         if wanted.namespace == "FHIR":
             return False
         mine = type_of(item).name
-        return mine == wanted.name or wanted.namespace == "" and type(item) is Temporal and mine.lower() == wanted.name.lower()
+        return mine == wanted.name or (wanted.namespace == "" and type(item) is Temporal and mine.lower() == wanted.name.lower())
     if wanted.namespace == "System":
         return False
     if exact and item.type not in r4().resources:
-        return item.type == wanted.name or wanted.name in model.ABSTRACT and model.is_a(item.type, wanted.name)
+        return item.type == wanted.name or (wanted.name in model.ABSTRACT and model.is_a(item.type, wanted.name))
     return item.type == wanted.name or model.is_a(item.type, wanted.name)
 
 

@@ -51,7 +51,7 @@ def _of_temporal(value: Temporal, digits: int | None, high: bool) -> Temporal | 
     while len(parts) < (6 if kind != "Time" else 3):
         place = len(parts) + (3 if kind == "Time" else 0)
         parts.append(_fill(place, parts, high))
-    if kind != "Time" and len(value.parts) == 6 or kind == "Time" and len(value.parts) == 3:
+    if (kind != "Time" and len(value.parts) == 6) or (kind == "Time" and len(value.parts) == 3):
         parts[-1] = _milliseconds(Decimal(parts[-1]), high)
     length = steps.index(wanted) + 1
     out = (

@@ -81,7 +81,7 @@ def as_quantity(value: Any) -> Quantity | None:
     if type(value) in (int, bool, Decimal):
         return Quantity(Decimal(int(value)) if type(value) is bool else Decimal(value), "1")
     match = _QUANTITY.match(value) if type(value) is str else None
-    if match is None or match["word"] and match["word"] not in CALENDAR:
+    if match is None or (match["word"] and match["word"] not in CALENDAR):
         return None
     unit = match["unit"] or CALENDAR.get(match["word"] or "", "1")
     return Quantity(Decimal(match["value"]), unit)

@@ -38,7 +38,7 @@ def has_value(items: Items, _env: Environment) -> bool:
     if len(items) != 1:
         return False
     item = items[0]
-    return type(item) is not Node or item.value is not None and type(item.value) is not dict
+    return type(item) is not Node or (item.value is not None and type(item.value) is not dict)
 
 
 @function("getValue")

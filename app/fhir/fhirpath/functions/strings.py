@@ -91,7 +91,7 @@ def substring(items: Items, _env: Environment, start: Items, length: Items = EMP
     text, begin, size = _text(items, "substring"), singleton(start, "substring()"), singleton(length, "substring()")
     if text is None or begin is None:
         return EMPTY
-    if type(begin) is not int or size is not None and type(size) is not int:
+    if type(begin) is not int or (size is not None and type(size) is not int):
         raise FHIRPathError("FHIRPath: substring() takes integers")
     if not 0 <= begin < len(text):
         return EMPTY

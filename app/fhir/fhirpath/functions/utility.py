@@ -17,7 +17,7 @@ def iif(items: Items, env: Environment, criterion: Code, then: Code, otherwise: 
         raise FHIRPathError("FHIRPath: iif() takes at most one item")
     this = items[0] if items else NOTHING
     result = criterion.run(this, env)
-    if len(result) > 1 or result and type(system(result[0])) is not bool:
+    if len(result) > 1 or (result and type(system(result[0])) is not bool):
         raise FHIRPathError("FHIRPath: the criterion of iif() is a boolean")
     if criterion.test(this, env):
         return then.run(this, env)

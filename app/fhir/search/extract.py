@@ -1,0 +1,186 @@
+"""What a resource says: all its index entries, made once when it is written.
+
+Compiled lazily for each type: every parameter's expression is specialised for the type, so that a union over twenty types costs what its
+one branch costs. Entries are facts of the resource alone; extraction fetches nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+from app.fhir.fhirpath import Environment, FHIRPathError, Node, compile
+from app.fhir.fhirpath.code import Run
+from app.fhir.search.bindings import implicit_system
+from app.fhir.search.convert import CONVERTERS, Converter, converter
+from app.fhir.search.parameters import NOT_INDEXED, Definition, SearchParameters, default
+from app.fhir.search.types import Composite, Date, Entries, Number, OfType, Quantity, Reference, String, Token, Uri
+
+_LISTS: dict[type, str] = {
+    OfType: "of_types",
+    Token: "tokens",
+    String: "strings",
+    Reference: "references",
+    Date: "dates",
+    Number: "numbers",
+    Quantity: "quantities",
+    Uri: "uris",
+    Composite: "composites",
+}
+_KIND_LISTS = {
+    "token": "tokens",
+    "string": "strings",
+    "reference": "references",
+    "date": "dates",
+    "number": "numbers",
+    "quantity": "quantities",
+    "uri": "uris",
+}
+_SYSTEM_TYPES = {bool: "boolean", str: "string", int: "integer"}
+Extractor = Callable[[Node, Environment, Entries], None]
+
+
+class Extraction:
+    """Extraction with one set of parameters; `extract` is the one with R4's own."""
+
+    def __init__(self, parameters: SearchParameters, base_url: str | None = None) -> None:
+        """`base_url`: absolute references below it are this server's own and indexed as relative ones."""
+        self.parameters = parameters
+        self._base = base_url.rstrip("/") + "/" if base_url else None
+        self._plans: dict[str, list[Extractor]] = {}
+
+    def __call__(self, resource: Mapping[str, Any]) -> Entries:
+        """All entries of a resource. Raises FHIRPathError where a value has not the JSON shape of its type."""
+        type_name = resource["resourceType"]
+        plan = self._plans.get(type_name)
+        if plan is None:
+            plan = self._plans[type_name] = self._compile(type_name)
+        node = Node(resource, type_name)
+        env = Environment(node)
+        entries = Entries()
+        try:
+            for extractor in plan:
+                extractor(node, env, entries)
+        except (AttributeError, TypeError, KeyError) as problem:
+            raise FHIRPathError(f"{type_name} cannot be indexed: a value has not the shape of its type ({problem})") from problem
+        if self._base is not None and entries.references:
+            entries.references = [self._own(entry) for entry in entries.references]
+        return entries
+
+    def _own(self, entry: Reference) -> Reference:
+        if self._base is None or not entry.url.startswith(self._base):
+            return entry
+        parts = entry.url[len(self._base) :].split("/")
+        return entry._replace(type=parts[0], id=parts[1], url="") if len(parts) in (2, 4) else entry
+
+    def _compile(self, type_name: str) -> list[Extractor]:
+        found: list[Extractor] = []
+        for code, definition in self.parameters.of(type_name).items():
+            if code in NOT_INDEXED or not definition.expression or definition.param.kind == "special":
+                continue
+            program = compile(definition.expression).program(type_name)
+            if definition.param.kind == "composite":
+                found.append(_composite(definition, program.run))
+            elif definition.param.kind == "token":
+                found.append(_token(code, program.run, implicit_system(type_name, definition.expression)))
+            else:
+                found.append(_simple(code, definition.param.kind, program.run))
+        return found
+
+
+def _simple(code: str, kind: str, run: Run) -> Extractor:
+    table, target = CONVERTERS[kind], _KIND_LISTS[kind]
+
+    def extract_one(node: Node, env: Environment, entries: Entries) -> None:
+        items = run(node, env)
+        if items:
+            found = getattr(entries, target)
+            for item in items:
+                if type(item) is Node:
+                    value = item.value
+                    if value is None:
+                        continue
+                    convert = table.get(item.type) or converter(kind, item.type, value)
+                else:
+                    value, convert = item, converter(kind, _SYSTEM_TYPES.get(type(item), ""), item)
+                if convert is not None:
+                    convert(value, code, found)
+
+    return extract_one
+
+
+def _token(code: str, run: Run, system: str) -> Extractor:
+    """Tokens apart: they make two sorts of entries, and a `code` element has the system of its required binding."""
+
+    def extract_one(node: Node, env: Environment, entries: Entries) -> None:
+        items = run(node, env)
+        if not items:
+            return
+        found: list[Any] = []
+        identifiers = False
+        for item in items:
+            if type(item) is not Node:
+                found.append(Token(code, "", ("true" if item else "false") if type(item) is bool else str(item)))
+            elif item.type == "code":
+                if item.value is not None:
+                    found.append(Token(code, system, item.value))
+            elif item.value is not None:
+                identifiers = identifiers or item.type == "Identifier"
+                convert = _TOKENS.get(item.type) or converter("token", item.type, item.value)
+                if convert is not None:
+                    convert(item.value, code, found)
+        if identifiers:
+            entries.of_types.extend([entry for entry in found if type(entry) is OfType])
+            found = [entry for entry in found if type(entry) is Token]
+        entries.tokens.extend(found)
+
+    return extract_one
+
+
+_TOKENS: dict[str, Converter] = CONVERTERS["token"]
+
+
+class _Part(NamedTuple):
+    code: str
+    kind: str
+    expression: str
+
+
+def _composite(definition: Definition, run: Run) -> Extractor:
+    code = definition.param.code
+    parts = [
+        _Part(param.code, param.kind, expression)
+        for param, expression in zip(definition.param.components, definition.component_expressions, strict=True)
+    ]
+
+    def extract_one(node: Node, env: Environment, entries: Entries) -> None:
+        for item in run(node, env):
+            components = []
+            for part in parts:
+                values = _component(part, item, env)
+                if not values:
+                    break
+                components.append(values)
+            else:
+                entries.composites.append(Composite(code, tuple(components)))
+
+    return extract_one
+
+
+def _component(part: _Part, element: Any, env: Environment) -> tuple[Any, ...]:
+    found: list[Any] = []
+    for item in compile(part.expression).items(element, env):
+        value, kind = (item.value, item.type) if type(item) is Node else (item, _SYSTEM_TYPES.get(type(item), ""))
+        convert = None if value is None else converter(part.kind, kind, value)
+        if convert is not None:
+            convert(value, part.code, found)
+    return tuple(found)
+
+
+@cache
+def _default() -> Extraction:
+    return Extraction(default())
+
+
+def extract(resource: Mapping[str, Any]) -> Entries:
+    """All index entries of a resource, by R4's own search parameters (`_id` and `_lastUpdated` are the store's)."""
+    return _default()(resource)

@@ -1,0 +1,104 @@
+"""Which search parameters a resource type has: R4's own, and those that a site adds as SearchParameter resources.
+
+Immutable: `with_custom` gives a new registry. A custom parameter may replace one of R4's with the same code on the same type.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any, cast
+
+from app.fhir.definitions import Component, SearchParameter, r4
+from app.fhir.errors import BadRequest
+from app.fhir.fhirpath import compile
+from app.fhir.search.types import Kind, Param
+
+_KINDS = frozenset(["token", "string", "reference", "date", "number", "quantity", "uri", "composite", "special"])
+_COMMON = ("Resource", "DomainResource")
+NOT_INDEXED = frozenset(["_id", "_lastUpdated", "_text", "_content", "_query", "_list", "_filter", "_has", "_type"])
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One parameter on one type: what is searched (`param`), and where its values come from (`expression`)."""
+
+    param: Param
+    url: str
+    expression: str
+    component_expressions: tuple[str, ...] = ()
+
+
+class SearchParameters:
+    """The parameters of every type. `default()` is R4's own set."""
+
+    def __init__(self, parameters: Sequence[SearchParameter]) -> None:
+        self._parameters = tuple(parameters)
+        self._by_type: dict[str, Mapping[str, Definition]] = {}
+
+    @cached_property
+    def _by_url(self) -> Mapping[str, SearchParameter]:
+        return {each.url: each for each in self._parameters}
+
+    def with_custom(self, resources: Iterable[Mapping[str, Any]]) -> "SearchParameters":
+        """With SearchParameter resources added. Raises BadRequest, naming the parameter, for one that cannot work."""
+        return SearchParameters([*self._parameters, *(_from_resource(resource) for resource in resources)])
+
+    def of(self, type: str) -> Mapping[str, Definition]:
+        """By code, R4's common ones included (`_profile`, `_tag`, ...). Empty for an unknown type; `Resource` gives the common ones."""
+        found = self._by_type.get(type)
+        if found is None:
+            bases = {*_COMMON, type}
+            if type in r4().types:
+                bases = {*r4().ancestors(type), type, "Resource"}
+            found = {each.code: self._definition(each) for each in self._parameters if bases.intersection(each.base)}
+            self._by_type[type] = found
+        return found
+
+    def get(self, type: str, code: str) -> Definition | None:
+        """One parameter of a type."""
+        return self.of(type).get(code)
+
+    def _definition(self, parameter: SearchParameter) -> Definition:
+        components = tuple(self._component(component) for component in parameter.components)
+        param = Param(parameter.code, cast(Kind, parameter.type), parameter.targets, components)
+        return Definition(
+            param, parameter.url, parameter.expression, tuple(component.expression for component in parameter.components)
+        )
+
+    def _component(self, component: Component) -> Param:
+        used = self._by_url.get(component.definition)
+        if used is None:
+            raise BadRequest(f"The search parameter '{component.definition}' that a composite uses is not known")
+        return Param(used.code, cast(Kind, used.type), used.targets)
+
+
+def _from_resource(resource: Mapping[str, Any]) -> SearchParameter:
+    code, kind = resource.get("code"), resource.get("type")
+    name = resource.get("url") or code or "SearchParameter"
+    if not isinstance(code, str) or not code or kind not in _KINDS:
+        raise BadRequest(f"{name}: a search parameter needs a code and a type that R4 has")
+    bases = tuple(resource.get("base", ()))
+    if not bases or any(base not in r4().types for base in bases):
+        raise BadRequest(f"{name}: 'base' must name resource types of R4")
+    expression = resource.get("expression", "")
+    if not expression:
+        raise BadRequest(f"{name}: a search parameter needs an expression")
+    compile(expression)
+    components = tuple(Component(each["definition"], each["expression"]) for each in resource.get("component", ()))
+    for component in components:
+        compile(component.expression)
+    return SearchParameter(
+        url=str(resource.get("url", "")),
+        code=code,
+        type=str(kind),
+        base=bases,
+        expression=expression,
+        targets=tuple(resource.get("target", ())),
+        components=components,
+    )
+
+
+@cache
+def default() -> SearchParameters:
+    """R4's own search parameters."""
+    return SearchParameters(r4().search_parameters)
