@@ -135,6 +135,7 @@ class Definitions:
         self.operations = table.operations
         self.value_sets = table.value_sets
         self._elements: dict[str, dict[str, Element]] = {}
+        self._json_elements: dict[str, dict[str, Element]] = {}
 
     def elements(self, type_name: str) -> Mapping[str, Element]:
         """All elements of a type by bare name, inherited ones first, in the order of the standard. KeyError if no such type."""
@@ -146,17 +147,23 @@ class Definitions:
             self._elements[type_name] = found
         return found
 
+    def json_elements(self, type_name: str) -> Mapping[str, Element]:
+        """The same by JSON name, a choice once for each of its types and then with that one type: `valueQuantity`."""
+        found = self._json_elements.get(type_name)
+        if found is None:
+            found = {
+                key: msgspec.structs.replace(each, types=(kind,)) if each.is_choice else each
+                for each in self.elements(type_name).values()
+                for key, kind in each.json_names.items()
+            }
+            self._json_elements[type_name] = found
+        return found
+
     def element(self, type_name: str, name: str) -> Element | None:
         """The element of that bare name (`value`) or JSON name (`valueQuantity`, then with that one type); None if there is none."""
         if type_name not in self.types:
             return None
-        found = self.elements(type_name)
-        if name in found:
-            return found[name]
-        for each in found.values():
-            if each.is_choice and name.startswith(each.name) and name in (names := each.json_names):
-                return msgspec.structs.replace(each, types=(names[name],))
-        return None
+        return self.elements(type_name).get(name) or self.json_elements(type_name).get(name)
 
     def ancestors(self, type_name: str) -> tuple[str, ...]:
         """The type and what it builds on, nearest first: `("Patient", "DomainResource", "Resource")`."""
