@@ -15,6 +15,7 @@ the Patient that another hospital is making at the same moment.
 from typing import Any
 
 from app import names
+from app.ids import new_id
 from app.registry.identity import (
     IdentityConflict,
     identifiers,
@@ -128,7 +129,7 @@ async def _join(store: Store, access: Access, national: Stored, local: Stored, b
 async def create_child(store: Store, access: Access, patient: dict[str, Any]) -> Stored:
     """Store a new Patient for the caller's hospitals, or return the one that somebody else has just made."""
     try:
-        put = Put(patient, if_version=0 if "id" in patient else None, owners=access.stamp())
+        put = Put({"id": new_id(), **patient}, if_version=0, owners=access.stamp())
         [stored] = await store.commit(SYSTEM, [put], identity_guards(patient))
         assert stored is not None
         return stored

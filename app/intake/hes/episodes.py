@@ -159,10 +159,14 @@ def _rows(reader: Any) -> Iterator[tuple[int, tuple[str, ...]]]:
             yield line, tuple(row)
 
 
-def episodes(file: TextIO) -> Iterator[Episode | WrongRow | Unfinished]:
-    """Everything in a HES file, in its order. Raises Invalid or Malformed where the file as a whole is no HES file."""
+def episodes(file: TextIO) -> tuple[list[str], Iterator[Episode | WrongRow | Unfinished]]:
+    """The header of a HES file, and everything in it in its order. Raises Invalid or Malformed where it is no HES file as a whole."""
     names, rows = table(file)
     reader = _Reader(Header(names, columns()["required"], columns()["optional"]))
+    return names, _read(reader, rows)
+
+
+def _read(reader: "_Reader", rows: Iterator[tuple[int, tuple[str, ...]]]) -> Iterator[Episode | WrongRow | Unfinished]:
     for line, row in rows:
         try:
             yield reader.read(line, row)

@@ -5,7 +5,7 @@ date or the same start, or if that spell had not ended (discharge method 8 or 9)
 first episode tells of the admission, the last of the discharge.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from itertools import groupby
 from typing import NamedTuple
@@ -131,12 +131,11 @@ def _back_by_emergency(left: Episode, came: Episode) -> bool:
     return left.destination == "19" and came.admission_source == "51" and came.admission_method == "21"
 
 
-def emergency_readmissions(stays: Sequence[Sequence[Spell]], emergency: Iterable[str]) -> int:
+def emergency_readmissions(stays: Sequence[Sequence[Spell]], is_emergency: Callable[[str], bool]) -> int:
     """Continuous stays that began as an emergency 0 to 29 days after the last discharge before them."""
-    methods = frozenset(emergency)
     count = 0
     for stay in stays:
-        if stay[0].first_of("admission_method") in methods:
+        if is_emergency(stay[0].first_of("admission_method")):
             left = [
                 s[-1].discharged for s in stays if s is not stay and s[-1].discharged and s[-1].discharged <= stay[0].admitted
             ]
