@@ -30,7 +30,8 @@ class Issue:
         return issue
 
     def __str__(self) -> str:
-        where = self.expression or (f"line {self.line}, column {self.column}" if self.line is not None else "")
+        column = f", column {self.column}" if self.column is not None else ""
+        where = self.expression or (f"line {self.line}{column}" if self.line is not None else "")
         return f"{where}: {self.diagnostics}" if where else self.diagnostics
 
 
