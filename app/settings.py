@@ -13,19 +13,19 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CSOR_", extra="ignore", frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="HTTP port; 0 takes a free one.")
-    mllp_port: int = Field(2575, ge=-1, le=65535, description="HL7v2 (MLLP) port; 0 takes a free one, -1 opens none.")
-    store: str = Field("", description="Store URL; empty: SQLite in the data directory.")
-    data: Path = Field(Path("data"), description="Directory of the embedded store.")
-    workers: int = Field(1, ge=1, le=64, description="Server processes on one store.")
-    sandbox: bool = Field(False, description="Loopback only, no sign-in: whoever asks is a national administrator.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="HTTP port; 0 takes a free one.")
+    mllp_port: int = Field(default=2575, ge=-1, le=65535, description="HL7v2 (MLLP) port; 0 takes a free one, -1 opens none.")
+    store: str = Field(default="", description="Store URL; empty: SQLite in the data directory.")
+    data: Path = Field(default=Path("data"), description="Directory of the embedded store.")
+    workers: int = Field(default=1, ge=1, le=64, description="Server processes on one store.")
+    sandbox: bool = Field(default=False, description="Loopback only, no sign-in: whoever asks is a national administrator.")
     base_url: str = Field(
         "", description="Public root URL, such as https://csor.example.org; empty: as each caller addresses the server."
     )
-    max_body: int = Field(50 * 1024 * 1024, ge=1024, description="Most bytes of one request's body.")
-    body_seconds: float = Field(60.0, gt=0, description="Time that a caller has to send one body.")
-    log_level: str = Field("info", description="debug, info, warning or error.")
+    max_body: int = Field(default=50 * 1024 * 1024, ge=1024, description="Most bytes of one request's body.")
+    body_seconds: float = Field(default=60.0, gt=0, description="Time that a caller has to send one body.")
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
 
     @field_validator("base_url")
     @classmethod

@@ -10,15 +10,15 @@ from dataclasses import replace
 from typing import Any
 
 from starlette.convertors import Convertor, register_url_convertor
-from starlette.routing import BaseRoute, Match, Route
-from starlette.types import Message
+from starlette.routing import BaseRoute, Route
 
 from app.api import create_update, health, read, search
 from app.api.bundle import Bundles
 from app.api.capability import Metadata
 from app.api.context import Context, Hook
-from app.api.endpoint import ENTRY_ACCESS, ENTRY_RESOURCE, Call, Endpoint
+from app.api.endpoint import Call, Endpoint
 from app.api.entries import Entry
+from app.api.inprocess import request
 from app.api.operate import operate
 from app.api.own_operations import own_operations
 from app.api.respond import Reply
@@ -41,6 +41,12 @@ class _Id(Convertor[str]):
 
 
 register_url_convertor("fhirid", _Id())
+_HEADERS = {
+    "ifMatch": b"if-match",
+    "ifNoneMatch": b"if-none-match",
+    "ifNoneExist": b"if-none-exist",
+    "ifModifiedSince": b"if-modified-since",
+}
 
 
 def routes(context: Context) -> list[BaseRoute]:
@@ -95,30 +101,13 @@ async def nothing(call: Call) -> Reply:
     raise NotFound("There is nothing at this URL. What there is stands in the CapabilityStatement at /fhir/metadata.")
 
 
-async def _nobody() -> Message:
-    return {"type": "http.disconnect"}
-
-
 async def _dispatch(table: list[BaseRoute], call: Call, entry: Entry) -> Reply:
-    """An entry of a bundle as a request of its own, with the caller's identity and without another body."""
-    wanted = {"ifMatch": b"if-match", "ifNoneMatch": b"if-none-match", "ifNoneExist": b"if-none-exist"}
-    wanted["ifModifiedSince"] = b"if-modified-since"
-    headers = [(name, str(entry.request[key]).encode()) for key, name in wanted.items() if key in entry.request]
+    """An entry of a bundle as a request of its own, with the caller's identity."""
+    headers = [(name, str(entry.request[key]).encode()) for key, name in _HEADERS.items() if key in entry.request]
     headers += [(name, value) for name, value in call.scope["headers"] if name in (b"host", b"prefer")]
-    scope = {
-        **{key: call.scope[key] for key in ("type", "http_version", "scheme", "server", "client", "asgi") if key in call.scope},
-        "method": entry.method,
-        "path": f"/fhir/{entry.path}" if entry.path else "/fhir",
-        "root_path": "",
-        "query_string": entry.query.encode(),
-        "headers": headers,
-        ENTRY_ACCESS: call.access,
-    }
-    if entry.resource is not None:
-        scope[ENTRY_RESOURCE] = entry.resource
-    for route in table:
-        match, child = route.matches(scope)
-        if match is Match.FULL and isinstance(route, Route) and isinstance(route.app, Endpoint):
-            scope.update(child)
-            return await route.app.reply(scope, _nobody)
-    raise NotFound("There is nothing at this URL.")
+    resource = entry.resource
+    body = None if resource is None else lambda: resource
+    scheme = call.scope.get("scheme", "http")
+    return await request(
+        table, call.access, entry.method, entry.path, query=entry.query, headers=headers, body=body, scheme=scheme
+    )

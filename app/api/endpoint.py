@@ -36,7 +36,7 @@ Policy = Literal["open", "signed-in", "national"]
 Pairs = list[tuple[str, str]]
 
 # Set in the scope of an entry of a batch, which is a request of its own within one that was let in. A caller cannot set them.
-ENTRY_RESOURCE, ENTRY_ACCESS = "csor.resource", "csor.access"
+ENTRY_BODY, ENTRY_ACCESS = "csor.body", "csor.access"
 
 
 class BodyTimeout(FHIRError):
@@ -138,9 +138,9 @@ class Call:
 
     async def reader(self) -> Callable[[], dict[str, Any]]:
         """The body as a function that decodes it, anew at each call."""
-        given = self.scope.get(ENTRY_RESOURCE)
+        given: Callable[[], dict[str, Any]] | None = self.scope.get(ENTRY_BODY)
         if given is not None:
-            return lambda: given  # type: ignore[no-any-return]
+            return given
         format = sent(self.header("content-type") or "")
         raw = await self.body()
         if not raw.strip():

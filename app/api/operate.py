@@ -1,6 +1,6 @@
 """`$name` at system, type and instance level: each call is found, read and checked by its OperationDefinition."""
 
-from app.api.endpoint import Call
+from app.api.endpoint import ENTRY_BODY, Call
 from app.api.respond import Reply, represent, represent_value
 from app.api.types import known
 from app.fhir.errors import MethodNotAllowed, NotFound
@@ -41,4 +41,4 @@ async def operate(call: Call) -> Reply:
 
 async def _has_body(call: Call) -> bool:
     length = call.header("content-length")
-    return "csor.resource" in call.scope or length not in (None, "0") or call.header("transfer-encoding") is not None
+    return ENTRY_BODY in call.scope or length not in (None, "0") or call.header("transfer-encoding") is not None

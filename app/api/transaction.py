@@ -13,14 +13,16 @@ from app.api.context import Context
 from app.api.entries import ORDER, Entry, check_write, read_entries
 from app.api.negotiate import version_of
 from app.api.write import checked_id, checked_type, joined
+from app.fhir.definitions import r4
 from app.fhir.errors import BadRequest, FHIRError, Invalid, PreconditionFailed
-from app.fhir.references import conditional_references, references, rewrite
+from app.fhir.references import places, rewrite
 from app.ids import new_id
 from app.security.access import Access
 from app.security.scopes import require
 from app.store.protocol import Delete, Guard, Put, Stored, Write
 
 _VERBS = {"POST": "c", "PUT": "u", "DELETE": "d"}
+_LOCAL = ("urn:uuid:", "urn:oid:")
 
 
 @dataclass(slots=True)
@@ -113,7 +115,10 @@ def _name(entry: Entry, decided: _Decided) -> None:
     else:
         id = checked_id(resource["id"]) if entry.method == "PUT" and "id" in resource else new_id()
     decided.identity[entry.index] = f"{entry.type}/{id}"
-    if entry.full_url and decided.mapping.setdefault(entry.full_url, decided.identity[entry.index]) != decided.identity[entry.index]:
+    if (
+        entry.full_url
+        and decided.mapping.setdefault(entry.full_url, decided.identity[entry.index]) != decided.identity[entry.index]
+    ):
         raise BadRequest("Two entries have the same fullUrl.")
 
 
@@ -124,22 +129,42 @@ async def _resolve(context: Context, access: Access, entries: Sequence[Entry], d
         if entry.resource is None or (entry.method == "POST" and decided.found.get(entry.index)):
             continue
         try:
-            for text in conditional_references(entry.resource):
-                if text in resolved:
-                    continue
-                type, _, query = text.partition("?")
-                match, guard = await find(context.store, access, type, query, base)
-                if match is None:
-                    raise PreconditionFailed(f"The reference to a {type} by a condition matches nothing.")
-                decided.guards.append(guard)
-                resolved[text] = match.reference
-            if resolved or decided.mapping:
-                rewrite(entry.resource, {**decided.mapping, **resolved} if resolved else decided.mapping)
-            for _, _, value in references(entry.resource):
-                if value.startswith(("urn:uuid:", "urn:oid:")):
-                    raise Invalid(f"The reference {value[:60]} is to no entry of this transaction.")
+            linked = False
+            for holder, key, value, kind in places(entry.resource):
+                new = decided.mapping.get(value)
+                if new is not None:
+                    holder[key] = new
+                elif kind == "xhtml":
+                    linked = linked or "href" in value or "src" in value
+                elif kind == "reference" and "?" in value and value.partition("?")[0] in r4().resources:
+                    if value not in resolved:
+                        resolved[value] = await _matched(context, access, value, decided, base)
+                    holder[key] = resolved[value]
+                elif "#" in value or (kind == "reference" and value.startswith(_LOCAL)):
+                    holder[key] = _fragment(value, decided.mapping, kind)
+            if linked:
+                rewrite(entry.resource, decided.mapping)
         except FHIRError as error:
             raise entry.located(error) from error
+
+
+async def _matched(context: Context, access: Access, reference: str, decided: _Decided, base: str) -> str:
+    type, _, query = reference.partition("?")
+    match, guard = await find(context.store, access, type, query, base)
+    if match is None:
+        raise PreconditionFailed(f"The reference to a {type} by a condition matches nothing.")
+    decided.guards.append(guard)
+    return match.reference
+
+
+def _fragment(value: str, mapping: dict[str, str], kind: str) -> str:
+    """`fullUrl#part`; whatever else is local to a bundle and known to no entry would dangle for ever."""
+    whole, mark, part = value.partition("#")
+    if mark and whole in mapping:
+        return f"{mapping[whole]}#{part}"
+    if kind == "reference" and value.startswith(_LOCAL):
+        raise Invalid(f"The reference {value[:60]} is to no entry of this transaction.")
+    return value
 
 
 async def _collect(context: Context, access: Access, entries: Sequence[Entry], decided: _Decided) -> None:

@@ -25,14 +25,13 @@ def fhirpath(expression: str | None, file: Path | None, ndjson: bool) -> None:
         return
     if expression is None or file is None:
         raise click.UsageError("An expression and a file are needed; or --ndjson and lines on standard input.")
-    from app.fhir import codec
     from app.fhir.errors import Malformed
     from app.fhir.files import read_resources
 
     item = next(iter(read_resources([file])), None)
-    if item is None or item.raw is None:
-        raise Malformed(f"{file} has no resource that can be read{f': {item.error}' if item and item.error else ''}.")
-    click.echo(_dumped(_evaluate(expression, codec.decode(item.raw))))
+    if item is None:
+        raise Malformed(f"{file} has no resource.")
+    click.echo(_dumped(_evaluate(expression, item.decode())))
 
 
 def _evaluate(expression: str, resource: dict[str, Any]) -> list[Any]:

@@ -16,19 +16,14 @@ def validate(files: tuple[Path, ...], summary: bool) -> None:
       csor validate patient.json
       csor validate export/*.ndjson.gz --summary
     """
-    from app.fhir import codec
     from app.fhir.errors import FHIRError
     from app.fhir.files import read_resources
     from app.fhir.validation import validate as judge
 
     valid = invalid = 0
     for item in read_resources(files):
-        place = f"{item.path}:{item.line}" if item.line else str(item.path)
         try:
-            if item.error is not None:
-                raise item.error if isinstance(item.error, FHIRError) else FHIRError(str(item.error))
-            assert item.raw is not None
-            issues = [issue for issue in judge(codec.decode(item.raw)) if issue.severity in ("error", "fatal")]
+            issues = [issue for issue in judge(item.decode()) if issue.severity in ("error", "fatal")]
         except FHIRError as error:
             issues = list(error.issues)
         if not issues:
@@ -37,7 +32,7 @@ def validate(files: tuple[Path, ...], summary: bool) -> None:
         invalid += 1
         if not summary:
             for issue in issues:
-                click.echo(f"{place}: {issue}")
+                click.echo(f"{item.where}: {issue}")
     click.echo(f"{valid} valid, {invalid} invalid")
     if invalid:
         raise SystemExit(1)
