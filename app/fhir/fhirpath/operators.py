@@ -121,7 +121,7 @@ def equivalent(left: Items, right: Items) -> bool:
 def order(left: Any, right: Any) -> int | None:
     """-1, 0, 1 or None (unknown) of two System values. Raises where they have no order."""
     if (_number(left) and _number(right)) or (type(left) is str and type(right) is str):
-        return (left > right) - (left < right)
+        return int(left > right) - int(left < right)
     if type(left) is Temporal and type(right) is Temporal and comparable(left, right):
         return compare(left, right)
     if type(left) is Quantity or type(right) is Quantity:
@@ -189,8 +189,7 @@ def _bounded(value: Any) -> Any:
 
 
 def _trimmed(value: Decimal) -> Decimal:
-    rounded = value.quantize(Decimal("1e-8")) if _places(value) > 8 and abs(value) < 10**18 else value
-    return rounded
+    return value.quantize(Decimal("1e-8")) if _places(value) > 8 and abs(value) < 10**18 else value
 
 
 def _quantities(operator: str, left: Quantity, right: Quantity) -> Quantity | None:

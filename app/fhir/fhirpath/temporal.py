@@ -142,7 +142,7 @@ def shift(value: Temporal, amount: Decimal, unit: str) -> Temporal | None:
     filled = [int(part) for part in value.parts] + [0] * (6 - precision)
     fraction = Decimal(value.parts[5]) % 1 if precision > 5 else Decimal(0)
     try:
-        moved = datetime(*filled[:6]) + step + timedelta(microseconds=int(fraction * 1_000_000))  # type: ignore[arg-type,misc]  # noqa: DTZ001
+        moved = datetime(*filled[:6]) + step + timedelta(microseconds=int(fraction * 1_000_000))  # type: ignore[arg-type]  # noqa: DTZ001
     except (OverflowError, ValueError):
         return None
     seconds = Decimal(moved.second) + Decimal(moved.microsecond).scaleb(-6)

@@ -53,8 +53,8 @@ def _temporal(kind: str) -> Callable[[Any], Any]:
 def _quantity(value: Any) -> Any:
     if not isinstance(value, dict) or "value" not in value:
         return None
-    unit = value.get("code") if value.get("system") == UCUM else value.get("unit") or value.get("code")
-    return Quantity(_decimal(value["value"]), UCUM_TO_CALENDAR.get(unit, unit) if unit else "1")
+    unit = str((value.get("code") if value.get("system") == UCUM else value.get("unit") or value.get("code")) or "1")
+    return Quantity(_decimal(value["value"]), UCUM_TO_CALENDAR.get(unit, unit))
 
 
 _CONVERT: dict[str, Callable[[Any], Any]] = {

@@ -13,7 +13,6 @@ from app.fhir.search.types import (
     AnyOf,
     Chain,
     Clause,
-    DateValue,
     Has,
     Ids,
     LastUpdated,
@@ -29,12 +28,13 @@ from app.fhir.search.values import split, unescape
 
 MAX_CHAIN = 5
 MAX_VALUES = 1000
+MAX_BRANCHES = 500
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}\Z", re.ASCII)
 ValueSets = Callable[[str], Iterable[tuple[str, str]] | None]
 
 _MODIFIERS: dict[str, frozenset[str]] = {
     "token": frozenset(["not", "text", "in", "not-in", "of-type"]),
-    "string": frozenset(["exact", "contains", "text"]),
+    "string": frozenset(["exact", "contains"]),
     "reference": frozenset(["identifier"]),
     "uri": frozenset(["above", "below"]),
 }
@@ -53,6 +53,7 @@ class Clauses:
     def __init__(self, parameters: SearchParameters, base_url: str | None, value_sets: ValueSets | None) -> None:
         self.parameters = parameters
         self.value_sets = value_sets
+        self.chained = 0
         self.reader = Reader(base_url.rstrip("/") + "/" if base_url else None, time.time_ns() // 1000)
 
     def clause(self, types: Sequence[str], name: str, value: str, depth: int) -> Clause:
@@ -120,8 +121,7 @@ class Clauses:
         if code == "_id":
             ids = tuple(dict.fromkeys(each for each in _alternatives(code, value) if _ID.match(each)))
             return Ids(ids) if ids else Nothing()
-        dates = [self.reader.date(code, text) for text in _alternatives(code, value)]
-        return LastUpdated(tuple(cast(list[DateValue], dates)))
+        return LastUpdated(tuple(self.reader.date(code, text) for text in _alternatives(code, value)))
 
     # ---- chains
 
@@ -133,7 +133,13 @@ class Clauses:
         if modifier and param.targets and modifier not in param.targets and "Resource" not in param.targets:
             raise BadRequest(f"{param.code}: refers to {', '.join(param.targets)}, never to {modifier}")
         groups: dict[Clause, list[str]] = {}
-        for target in (modifier,) if modifier else self._targets(param):
+        targets = (modifier,) if modifier else self._targets(param)
+        for target in targets:
+            self.chained += 1
+            if self.chained > MAX_BRANCHES:
+                raise TooCostly(
+                    f"{param.code} may refer to too many types: name one, as in {param.code}:{targets[0]}.{rest[:40]}"
+                )
             try:
                 where = self.clause((target,), rest, value, depth - 1)
             except Unknown:
@@ -141,7 +147,7 @@ class Clauses:
             groups.setdefault(where, []).append(target)
         if not groups:
             raise Unknown(f"There is no search parameter '{rest[:64]}' on what {param.code} refers to")
-        chains = tuple(Chain(param, tuple(targets), where) for where, targets in groups.items())
+        chains = tuple(Chain(param, tuple(names), where) for where, names in groups.items())
         return chains[0] if len(chains) == 1 else AnyOf(chains)
 
     def _targets(self, param: Param) -> Sequence[str]:

@@ -20,10 +20,7 @@ def exists(items: Items, env: Environment, criteria: Code | None = None) -> bool
     env.spend(len(items))
     saved = env.index
     try:
-        for env.index, item in enumerate(items):
-            if criteria.test(item, env):
-                return True
-        return False
+        return any(criteria.test(item, env) for env.index, item in enumerate(items))
     finally:
         env.index = saved
 
@@ -33,10 +30,7 @@ def all_(items: Items, env: Environment, criteria: Code) -> bool:
     env.spend(len(items))
     saved = env.index
     try:
-        for env.index, item in enumerate(items):
-            if not criteria.test(item, env):
-                return False
-        return True
+        return all(criteria.test(item, env) for env.index, item in enumerate(items))
     finally:
         env.index = saved
 

@@ -1,4 +1,4 @@
-"""What FHIR adds to FHIRPath: extension, hasValue, getValue, resolve, memberOf, htmlChecks, elementDefinition-free conformsTo."""
+"""What FHIR adds to FHIRPath: extension, hasValue, getValue, resolve, memberOf, htmlChecks, conformsTo."""
 
 import re
 
@@ -18,7 +18,7 @@ _FORBIDDEN_HTML = re.compile(
 @function("extension", 1, result="Extension")
 def extension(items: Items, _env: Environment, url: Items) -> Items:
     wanted = singleton(url, "extension()")
-    found = []
+    found: Items = []
     for item in items:
         if type(item) is not Node:
             continue

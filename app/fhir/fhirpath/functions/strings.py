@@ -4,7 +4,6 @@ import base64
 import binascii
 import html
 import json
-import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -46,15 +45,10 @@ def _unary(name: str, operation: Callable[[str], Any]) -> None:
         return EMPTY if text is None else [operation(text)]
 
 
-for _name, _operation in {
-    "upper": str.upper,
-    "lower": str.lower,
-    "trim": str.strip,
-    "length": len,
-    "toChars": list,
-}.items():
-    if _name != "toChars":
-        _unary(_name, _operation)
+_unary("upper", str.upper)
+_unary("lower", str.lower)
+_unary("trim", str.strip)
+_unary("length", len)
 
 
 @function("toChars")
@@ -213,8 +207,3 @@ def unescape(items: Items, _env: Environment, form: Items) -> Items:
         return [json.loads(f'"{text}"')] if target == "json" else EMPTY
     except ValueError:
         return EMPTY
-
-
-def folded(text: str) -> str:
-    """Without accents and case, for searching."""
-    return "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char)).casefold()
