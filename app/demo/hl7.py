@@ -54,7 +54,10 @@ def _events(rng: random.Random, child: Child) -> Iterator[tuple[datetime, list[s
     arrival = _moment(rng, first.admitted)
     temporary = child.inborn and rng.random() < 0.12
     if temporary:  # registered as a newborn without a number, then merged into the proper record
-        yield arrival, ["ADT^A01", _pid(child, mrn=f"T{child.mrn}", nhs=False, given="Baby"), _nk1(child), _pv1(child, first), _dg1(child)]
+        yield (
+            arrival,
+            ["ADT^A01", _pid(child, mrn=f"T{child.mrn}", nhs=False, given="Baby"), _nk1(child), _pv1(child, first), _dg1(child)],
+        )
         merged = arrival + timedelta(hours=30)
         yield merged - timedelta(minutes=5), ["ADT^A28", _pid(child, given="Baby"), _nk1(child), "PV1|1|N"]
         yield merged, ["ADT^A40", _pid(child, given="Baby"), f"MRG|T{child.mrn}^^^{child.hospital.ods}^MR"]

@@ -19,9 +19,9 @@ HOSPITALS = (
     ("ZBB", "Birchfield Infirmary", "hl7v2", 0.0),
     ("ZCC", "Cedarholm Hospital", "fhir", 0.0),
     ("ZDD", "Dovecliff Children's Hospital", "hl7v2", 0.0),
-    ("ZEE", "Elmwater University Hospital", "hl7v2", -1.0),
+    ("ZEE", "Elmwater University Hospital", "hl7v2", -1.2),
     ("ZFF", "Fernhill Hospital", "hl7v2", 0.0),
-    ("ZGG", "Gorsemoor Children's Hospital", "hl7v2", 1.0),
+    ("ZGG", "Gorsemoor Children's Hospital", "hl7v2", 0.75),
     ("ZHH", "Hawthorn Bay Hospital", "fhir", 0.0),
     ("ZJJ", "Junipervale Infirmary", "hl7v2", 0.0),
     ("ZKK", "Kestrelford Hospital", "hl7v2", 0.0),
@@ -118,7 +118,9 @@ class Child:
     def counted_infections(self) -> list[str]:
         """Admission days of the spells with an infection that the score counts."""
         return sorted(
-            s.admitted.isoformat() for s in self.spells if s.infection and s.admitted <= self.as_of and s.discharged >= self.index.on
+            s.admitted.isoformat()
+            for s in self.spells
+            if s.infection and s.admitted <= self.as_of and s.discharged >= self.index.on
         )
 
     @property
@@ -199,7 +201,9 @@ def _treat(rng: random.Random, child: Child, pathway: Pathway) -> None:
     method = ("82" if child.inborn else "81") if admitted == child.born else "21"
     first = Spell(1, admitted, first_day + timedelta(days=stay), method)
     child.spells.append(first)
-    child.operations.append(Operation(first_day, pathway.index_kind, rng.choice(pathway.index_opcs), 1, recorded=True, index=True))
+    child.operations.append(
+        Operation(first_day, pathway.index_kind, rng.choice(pathway.index_opcs), 1, recorded=True, index=True)
+    )
 
     hazard = exp(0.85 * quality + 0.45 * risk)
     if rng.random() < 1 - exp(-pathway.first_infection * hazard):

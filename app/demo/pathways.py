@@ -55,7 +55,7 @@ class Pathway:
     planned_minor_opcs: tuple[str, ...]
     emergency_major: tuple[str, ...]
     emergency_minor: tuple[str, ...]
-    quality_cuts: tuple[float, float, float] = (0.9, 1.7, 2.5)
+    quality_cuts: tuple[float, float, float] = (0.25, 0.85, 1.75)
 
 
 PATHWAYS = {
@@ -111,7 +111,7 @@ PATHWAYS = {
         operated_on_day=(10, 45), index_kind="major-emergency", index_opcs=("G693", "G694", "G742"), stay_days=60,
         death_logit=-1.5, mean_risk=1.6, first_infection=0.28, early_reoperation=0.1, late_major=0.06, late_minor=0.05,
         late_infection=0.2, planned_major=0.55, planned_minor=0.04, planned_major_opcs=("G753",), planned_minor_opcs=("H444",),
-        emergency_major=("T303", "G693"), emergency_minor=("T343",), quality_cuts=(1.1, 1.9, 2.6),
+        emergency_major=("T303", "G693"), emergency_minor=("T343",), quality_cuts=(0.35, 0.95, 1.9),
     ),
     "posterior-urethral-valves": Pathway(
         severities=(Severity("puv-late", 0, 0.23), Severity("puv-infancy", 1, 0.42), Severity("puv-antenatal", 2, 0.35)),
