@@ -58,12 +58,9 @@ class SQLiteStore:
     async def open(self) -> None:
         """Open or make the file. Raises Unavailable where that cannot be."""
         if self._extract is None:
-            try:
-                from app.fhir.search.extract import extract
-            except ImportError:
-                self._extract = lambda resource: Entries()
-            else:
-                self._extract = extract
+            from app.fhir.search.extract import extract
+
+            self._extract = extract
         if not self._path:
             self._scratch = tempfile.mkdtemp(prefix="csor-")
             self._path = str(Path(self._scratch) / "store.db")
@@ -161,7 +158,31 @@ class SQLiteStore:
 
     async def search(self, access: Access, plan: Plan) -> Found:
         """See the protocol."""
+        if (quick := self._quickly(lambda: search(self._reading, access, plan, self._key))) is not None:
+            return quick
         return await self._in_reader(lambda connection: search(connection, access, plan, self._key))
+
+    def _quickly(self, work: Callable[[], T]) -> T | None:
+        """`work` in the loop's own connection and one snapshot, or None where it takes more than `LOOP_STEPS`."""
+        steps = 0
+
+        def step() -> bool:
+            nonlocal steps
+            steps += 1
+            return steps > LOOP_STEPS
+
+        with translated():
+            self._reading.execute("BEGIN")
+            self._reading.set_progress_handler(step, 1000)
+            try:
+                return work()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                    raise
+                return None
+            finally:
+                self._reading.set_progress_handler(None, 0)
+                self._reading.execute("ROLLBACK")
 
     async def commit(self, access: Access, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> list[Stored | None]:
         """See the protocol."""
@@ -180,7 +201,7 @@ class SQLiteStore:
 
     def _prepare(self, writes: Sequence[Write]) -> list[Write | Prepared]:
         extract = self._extractor()
-        return [prepare(write, extract(write.resource)) if isinstance(write, Put) else write for write in writes]
+        return [prepare(write, extract) if isinstance(write, Put) else write for write in writes]
 
     # ---- change feed
 

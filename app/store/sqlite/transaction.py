@@ -5,7 +5,7 @@ each version takes the next number of the feed; a resource that is written twice
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -34,12 +34,13 @@ class Prepared:
     patients: frozenset[str]
 
 
-def prepare(put: Put, entries: Entries) -> Prepared:
+def prepare(put: Put, extract: Callable[[Mapping[str, Any]], Entries]) -> Prepared:
     """The expensive part of a Put. Raises Invalid where type or id is missing."""
     resource = put.resource
     type, id = resource.get("resourceType"), resource.get("id")
     if not isinstance(type, str) or not isinstance(id, str) or not type or not id:
         raise Invalid("A resource needs a type and an id before it can be stored.")
+    entries = extract(resource)
     body = encode({name: value for name, value in resource.items() if name not in ("resourceType", "id", "meta")})
     patients = frozenset(
         entry.id for entry in entries.references if entry.type == "Patient" and entry.id and entry.param in ("patient", "subject")
