@@ -133,7 +133,7 @@ def visit_number(child: Child, spell: Spell) -> str:
 
 
 def _moment(rng: random.Random, day: date, hour: int = 9) -> datetime:
-    return datetime.combine(day, time(hour, rng.randrange(60), rng.randrange(60)))  # noqa: DTZ001 - local, as HL7 has it
+    return datetime.combine(day, time(hour, rng.randrange(60), rng.randrange(60)))
 
 
 def _ts(moment: datetime) -> str:

@@ -8,7 +8,6 @@ from datetime import date
 from functools import cache
 from typing import Any
 
-from app import names
 from app.content import PROFILES
 from app.demo.nation import Child, Operation
 from app.fhir import codec
