@@ -12,6 +12,7 @@ from typing import Any
 from app import clock, names
 from app.fhir.definitions import r4
 from app.fhir.errors import Conflict, PreconditionFailed
+from app.fhir.references import rewrite
 from app.ids import derived_id
 from app.registry.identity import IdentityConflict, replaced_by
 from app.registry.plans import PAGE, every, of_patient
@@ -106,8 +107,6 @@ def _link(patient: str, type: str) -> dict[str, Any]:
 
 
 def _repointed(stored: Stored, discarded: str, kept: str) -> Put:
-    from app.fhir.references import rewrite
-
     resource = stored.resource
     rewrite(resource, {f"Patient/{discarded}": f"Patient/{kept}"})
     return Put(resource, stored.version, stored.owners)
