@@ -140,7 +140,9 @@ def _malformed(raw: bytes, message: str) -> Malformed:
     at = _AT_BYTE.search(message)
     if at is None:
         return Malformed(message)
-    line, column = _position(raw, int(at.group(1)))
+    line, column = _position(
+        raw, int(at.group(1)) - message.startswith("JSON is malformed: trailing characters")
+    )  # one too far there
     return Malformed(_AT_BYTE.sub("", message) + ".", line=line, column=column)
 
 

@@ -8,7 +8,7 @@ import functools
 import gzip
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -192,8 +192,3 @@ def unpack(raw: bytes) -> Table:
 def r4() -> Definitions:
     """R4 4.0.1, read once (some milliseconds)."""
     return Definitions(unpack(resources.files(__package__).joinpath(FILE).read_bytes()))
-
-
-def as_plain(table: Table) -> Any:
-    """The table as plain values, for comparison in tests."""
-    return msgspec.to_builtins(table)
