@@ -1,0 +1,300 @@
+"""Case facts: each rule of docs/reference/case-facts.md on hand-made resources, with the answer worked out by hand."""
+
+import random
+from datetime import date
+from typing import Any
+
+import pytest
+
+from app import names
+from app.outcomes.case_facts import CaseFacts, Factors, Infection, Operation
+from app.registry.facts import at_day, facts_from
+from tests.registry.builders import case, diagnosis, observation, patient, procedure, stay
+
+TODAY = date(2026, 1, 1)
+INDEX = procedure("index", "2023-01-03", kind="major-emergency", stay="birth")
+
+
+def facts(
+    *resources: dict[str, Any], today: date = TODAY, of: str | None = None, index: dict[str, Any] | None = INDEX
+) -> CaseFacts:
+    told = facts_from([patient(), case(), *([index] if index else []), *resources], today, of)
+    assert told is not None
+    return told
+
+
+def quality(id: str, day: str, level: int, **more: Any) -> dict[str, Any]:
+    return observation(id, names.OUTCOME, "quality-of-life-level", day, source="parent", valueInteger=level, **more)
+
+
+def test_the_least_that_makes_a_case() -> None:
+    assert facts() == CaseFacts(
+        case="case",
+        patient="p",
+        hospital="ZAA",
+        condition="oesophageal-atresia",
+        sex="female",
+        birth_date="2023-01-01",
+        index_date="2023-01-03",
+        as_of="2024-01-03",
+        horizon_reached=True,
+        operations=(Operation("2023-01-03", "major-emergency", "operative-record", "G073"),),
+    )
+
+
+def test_no_case_no_facts() -> None:
+    assert facts_from([patient(), INDEX], TODAY) is None
+    assert facts_from([patient(), case(status="entered-in-error"), INDEX], TODAY) is None
+    assert facts_from([patient(), case(), INDEX], TODAY, case="another") is None
+    assert facts_from([patient(), case()], TODAY) is None  # nothing says when it began
+    assert facts_from([case(), INDEX], TODAY) is None
+
+
+def test_a_case_without_an_operation_begins_with_its_period() -> None:
+    told = facts_from([patient(), case(period={"start": "2023-02-01"})], TODAY)
+    assert told is not None
+    assert (told.index_date, told.operations) == ("2023-02-01", ())
+
+
+class TestOperations:
+    def test_four_sources_of_one_theatre_visit_tell_of_one(self) -> None:
+        day = "2023-03-01"
+        told = [
+            procedure("1", day, source="hl7v2", code="T303"),
+            procedure("2", day, source="hes", code="T303"),
+            procedure("3", day, source="fhir", code="T303", kind="minor-planned"),
+            procedure("4", day, source="operative-record", code="T303", kind="major-emergency"),
+        ]
+        sources = [facts(*told[:n]).operations[1].source for n in range(1, 5)]
+        assert sources == ["hl7v2", "hes", "fhir", "operative-record"]
+        assert facts(*told).operations[1] == Operation(day, "major-emergency", "operative-record", "T303")
+
+    def test_of_two_operations_in_one_visit_the_larger_counts(self) -> None:
+        pair = [
+            procedure("1", "2023-03-01", code="G152", kind="minor-emergency"),
+            procedure("2", "2023-03-01", kind="major-planned"),
+        ]
+        assert [o.kind for o in facts(*pair).operations] == ["major-emergency", "major-planned"]
+
+    def test_statistics_are_classified_by_the_admission(self) -> None:
+        spells = [
+            stay("planned", "2023-03-01", "2023-03-04", method="11", source="hes"),
+            stay("urgent", "2023-05-01", "2023-05-04", method="21", source="hes"),
+        ]
+        told = facts(
+            *spells,
+            procedure("1", "2023-03-02", source="hes", code="G15.2", stay="planned"),
+            procedure("2", "2023-05-02", source="hes", code="G15.2", stay="urgent"),
+        )
+        assert [o.kind for o in told.operations[1:]] == ["minor-planned", "minor-emergency"]
+
+    def test_what_does_not_count(self) -> None:
+        told = facts(
+            procedure("cystogram", "2023-03-01", source="hes", code="M496"),
+            procedure("another condition's", "2023-03-02", source="hes", code="M765"),
+            procedure("mistake", "2023-03-03") | {"status": "entered-in-error"},
+            procedure("after the horizon", "2024-01-04", source="hes", code="G152"),
+            procedure("before the case", "2023-01-02", source="hes", code="G341"),
+            {key: value for key, value in procedure("undated", "").items() if key != "performedDateTime"},
+        )
+        assert [o.on for o in told.operations] == ["2023-01-03"]
+
+    def test_the_first_day_and_the_last_count(self) -> None:
+        told = facts(procedure("last", "2024-01-03", source="hes", code="G152"))
+        assert [o.on for o in told.operations] == ["2023-01-03", "2024-01-03"]
+
+    def test_the_day_is_the_day_in_london(self) -> None:
+        told = facts(procedure("x", "2023-06-30T23:30:00Z", source="fhir", kind="minor-planned"))
+        assert told.operations[1].on == "2023-07-01"
+
+    def test_without_operative_records_the_first_operation_told_is_the_index(self) -> None:
+        told = facts(procedure("2", "2023-02-02", source="hes"), procedure("1", "2023-01-09", source="hl7v2"), index=None)
+        assert told.index_date == "2023-01-09"
+
+    def test_a_child_with_two_conditions_has_two_cases_with_their_own_operations(self) -> None:
+        other = case("other", "posterior-urethral-valves", hospital="ZBB")
+        valves = procedure("valves", "2023-02-01", code="M765", kind="minor-planned")
+        atresia = facts(other, valves, of="case")
+        urethra = facts(other, valves, of="other")
+        assert [o.code for o in atresia.operations] == ["G073"]
+        assert [o.code for o in urethra.operations] == ["M765"]
+        assert (urethra.index_date, urethra.hospital) == ("2023-02-01", "ZBB")
+
+
+class TestInfections:
+    def test_one_for_each_stay_whoever_tells_of_it(self) -> None:
+        told = facts(
+            stay("hl7", "2023-03-01T09:00:00+00:00", "2023-03-05", source="hl7v2"),
+            stay("hes", "2023-03-01", "2023-03-05", source="hes"),
+            diagnosis("1", "N39.0", stay="hl7"),
+            diagnosis("2", "N390", stay="hes", source="hes"),
+            diagnosis("3", "A41.9", stay="hes", source="hes"),
+        )
+        assert told.infections == (Infection("2023-03-01", "A419", "hes"),)
+
+    def test_the_first_stay_counts_although_it_began_before_the_operation(self) -> None:
+        told = facts(stay("birth", "2023-01-01", "2023-02-01"), diagnosis("1", "P36.9", stay="birth"))
+        assert [i.on for i in told.infections] == ["2023-01-01"]
+
+    def test_stays_outside_the_time_of_the_case_do_not(self) -> None:
+        told = facts(
+            stay("before", "2023-01-01", "2023-01-02"),
+            stay("after", "2024-01-04", "2024-01-06"),
+            diagnosis("1", "P36.9", stay="before"),
+            diagnosis("2", "N39.0", stay="after"),
+        )
+        assert told.infections == ()
+
+    def test_a_diagnosis_without_encounter_belongs_to_the_stay_of_its_day(self) -> None:
+        spell = stay("s", "2023-03-01", "2023-03-05")
+        assert [i.on for i in facts(spell, diagnosis("1", "N39.0", day="2023-03-03")).infections] == ["2023-03-01"]
+        assert facts(spell, diagnosis("1", "N39.0", day="2023-03-09")).infections == ()
+
+    def test_an_outpatient_contact_or_a_refuted_diagnosis_is_none(self) -> None:
+        clinic = stay("clinic", "2023-03-01", "2023-03-01") | {"class": {"code": "AMB"}}
+        refuted = diagnosis("2", "N39.0", stay="ward") | {"verificationStatus": {"coding": [{"code": "refuted"}]}}
+        told = facts(clinic, diagnosis("1", "N39.0", stay="clinic"), stay("ward", "2023-04-01", "2023-04-02"), refuted)
+        assert told.infections == ()
+
+
+class TestReadmissions:
+    BIRTH = stay("birth", "2023-01-01", "2023-02-01", method="82", source="hes")
+
+    @pytest.mark.parametrize(
+        ("day", "method", "count"),
+        [
+            ("2023-02-01", "21", 1),
+            ("2023-03-02", "21", 1),  # day 29
+            ("2023-03-03", "21", 0),  # day 30
+            ("2023-02-10", "11", 0),
+            ("2023-02-10", "2B", 0),
+            ("2023-02-10", "81", 0),
+        ],
+    )
+    def test_emergencies_0_to_29_days_after_discharge(self, day: str, method: str, count: int) -> None:
+        assert facts(self.BIRTH, stay("again", day, day, method=method, source="hes")).emergency_readmissions == count
+
+    def test_the_last_discharge_before_it_counts(self) -> None:
+        later = stay("planned", "2023-04-01", "2023-04-03", method="11", source="hes")
+        again = stay("again", "2023-04-20", "2023-04-22", method="22", source="hes")
+        assert facts(self.BIRTH, later, again).emergency_readmissions == 1
+
+    def test_two_sources_of_the_same_readmission_are_one(self) -> None:
+        again = [stay(source, "2023-02-10", "2023-02-12", method="21", source=source) for source in ("hes", "hl7v2", "fhir")]
+        assert facts(self.BIRTH, *again).emergency_readmissions == 1
+
+
+class TestDeath:
+    def test_ends_the_case(self) -> None:
+        told = facts_from(
+            [patient(deceasedDateTime="2023-06-01"), case(), INDEX, procedure("x", "2023-06-02", source="hes", code="G152")],
+            TODAY,
+        )
+        assert told is not None
+        assert (told.died_on, told.as_of, told.horizon_reached, len(told.operations)) == ("2023-06-01", "2023-06-01", True, 1)
+        assert told.outcome_known
+
+    def test_after_the_horizon_does_not_change_the_outcome_at_the_horizon(self) -> None:
+        told = facts_from([patient(deceasedDateTime="2024-02-01"), case(), INDEX], TODAY)
+        assert told is not None
+        assert (told.died_on, told.as_of, told.horizon_reached) == (None, "2024-01-03", True)
+
+    def test_is_known_from_the_discharge_where_the_patient_lacks_it(self) -> None:
+        assert facts(stay("birth", "2023-01-01", "2023-02-01", out="4")).died_on == "2023-02-01"
+
+    def test_without_a_day_is_the_last_day_in_hospital(self) -> None:
+        told = facts_from([patient(deceasedBoolean=True), case(), INDEX, stay("birth", "2023-01-01", "2023-02-01")], TODAY)
+        assert told is not None
+        assert told.died_on == "2023-02-01"
+
+
+class TestQualityOfLife:
+    def test_the_answer_nearest_the_horizon(self) -> None:
+        told = facts(quality("early", "2023-10-20", 3), quality("near", "2024-01-10", 1), quality("late", "2025-01-01", 2))
+        assert (told.quality_of_life, told.quality_of_life_on) == (1, "2024-01-10")
+
+    def test_an_answer_of_the_first_weeks_or_of_school_age_tells_of_another_time(self) -> None:
+        assert facts(quality("weeks", "2023-02-01", 3), quality("school", "2028-06-01", 2)).quality_of_life is None
+
+    def test_a_late_answer_is_better_than_none(self) -> None:
+        assert facts(quality("late", "2025-12-01", 0)).quality_of_life == 0
+
+    def test_levels_that_do_not_exist_and_withdrawn_answers_are_no_answers(self) -> None:
+        withdrawn = quality("2", "2024-01-03", 1) | {"status": "entered-in-error"}
+        assert facts(quality("1", "2024-01-03", 4), withdrawn).quality_of_life is None
+
+    def test_an_answer_about_another_case_is_not_about_this(self) -> None:
+        about = quality("x", "2024-01-03", 2, focus=[{"reference": "EpisodeOfCare/other"}])
+        assert facts(about).quality_of_life is None
+
+
+def test_the_horizon_comes_with_time_alone() -> None:
+    early = facts(today=date(2023, 6, 1))
+    assert (early.as_of, early.horizon_reached) == ("2023-06-01", False)
+    assert at_day(early, date(2023, 7, 1)).as_of == "2023-07-01"
+    assert at_day(early, TODAY) == facts()
+
+
+def test_factors_from_either_vocabulary() -> None:
+    day = "2023-01-03"
+
+    def factor(code: str, **value: Any) -> dict[str, Any]:
+        return observation(code, names.CHILD_FACTOR, code, day, **value)
+
+    told = facts(
+        observation("weight", names.LOINC, "8339-4", day, valueQuantity={"value": 2.45, "unit": "kg", "code": "kg"}),
+        factor("gestation", valueQuantity={"value": 259, "unit": "days", "code": "d"}),
+        factor("major-cardiac-anomaly", valueBoolean=True),
+        factor("chromosomal-anomaly", valueBoolean=False),
+        factor("other-anomaly", valueCodeableConcept={"coding": [{"system": names.SNOMED, "code": "373066001"}]}),
+        factor("antenatal-diagnosis", dataAbsentReason={"text": "not asked"}),
+        factor("severity", valueCodeableConcept={"coding": [{"system": names.CHILD_FACTOR, "code": "oa-long-gap"}]}),
+    )
+    assert told.factors == Factors(37.0, 2450.0, True, False, True, None, "oa-long-gap", 2)
+
+
+def test_a_severity_class_of_another_condition_says_nothing() -> None:
+    other = observation(
+        "s",
+        names.CHILD_FACTOR,
+        "severity",
+        "2023-01-03",
+        valueCodeableConcept={"coding": [{"system": names.CHILD_FACTOR, "code": "nec-focal"}]},
+    )
+    assert facts(other).factors.severity is None
+
+
+def test_the_surgeons_factor_wins_over_the_messages() -> None:
+    pair = [
+        observation(source, names.CHILD_FACTOR, "gestation", day, source=source, valueQuantity={"value": weeks, "code": "wk"})
+        for source, day, weeks in (("hl7v2", "2023-01-09", 31), ("operative-record", "2023-01-03", 36))
+    ]
+    assert facts(*pair).factors.gestation_weeks == facts(*reversed(pair)).factors.gestation_weeks == 36
+
+
+def test_the_order_of_the_resources_never_matters() -> None:
+    resources = [
+        patient(),
+        case(),
+        INDEX,
+        case("other", "posterior-urethral-valves"),
+        stay("birth", "2023-01-01", "2023-02-01", method="82"),
+        stay("birth-hes", "2023-01-01", "2023-02-02", method="82", source="hes"),
+        stay("again", "2023-02-20", "2023-02-22", method="21", source="hes"),
+        stay("again-fhir", "2023-02-20", "2023-02-23", source="fhir"),
+        procedure("1", "2023-02-21", source="hes", code="G152", stay="again"),
+        procedure("2", "2023-02-21", source="hl7v2", code="G153", stay="again"),
+        procedure("3", "2023-02-21", source="hes", code="G183", stay="again"),
+        diagnosis("d1", "A41.9", stay="again"),
+        diagnosis("d2", "N39.0", stay="again-fhir", source="fhir"),
+        diagnosis("d3", "P36.9", day="2023-01-20"),
+        quality("q1", "2024-01-01", 2),
+        quality("q2", "2024-01-05", 1),
+    ]
+    expected = facts_from(resources, TODAY, "case")
+    assert expected is not None
+    assert (len(expected.operations), len(expected.infections), expected.emergency_readmissions) == (2, 2, 1)
+    shuffler = random.Random(7)
+    for _ in range(100):
+        shuffler.shuffle(resources)
+        assert facts_from(resources, TODAY, "case") == expected
