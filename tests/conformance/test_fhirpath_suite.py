@@ -15,7 +15,7 @@ from app.fhir.fhirpath import Environment, Node, compile
 from app.fhir.fhirpath.functions.conversions import as_string
 from app.fhir.fhirpath.values import system
 
-FLOOR = 880
+FLOOR = 935
 TOTAL = 935
 SCHEMA_LOCATION = re.compile(rb"""\s(xmlns:xsi|xsi:schemaLocation)=["'][^"']*["']""")
 

@@ -18,7 +18,7 @@ Test = Callable[[Any, Environment], bool | None]
 class Code:
     """See the module. `steps` is set where the code is a plain path from `this`, so that it can be lengthened."""
 
-    __slots__ = ("run", "steps", "test", "type")
+    __slots__ = ("descending", "run", "steps", "test", "type")
 
     def __init__(
         self, run: Run, type: str | None = None, steps: tuple[Step, ...] | None = None, test: Test | None = None
@@ -26,6 +26,7 @@ class Code:
         self.run = run
         self.type = type
         self.steps = steps
+        self.descending = False  # only of a key to sort by
         self.test: Test = test or (lambda this, env: truth(run(this, env)))
 
 
@@ -37,6 +38,9 @@ def logical(test: Test) -> Code:
 def constant(items: Items, type: str | None = None) -> Code:
     """Code that always gives the same."""
     return Code(lambda _this, _env: items, type)
+
+
+NEVER = constant(EMPTY)  # what the compiler can tell to be empty always
 
 
 def path(steps: tuple[Step, ...]) -> Code:

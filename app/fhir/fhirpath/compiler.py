@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.fhir.fhirpath import model, operators
-from app.fhir.fhirpath.code import Code, Run, Test, constant, logical, path
+from app.fhir.fhirpath.code import NEVER, Code, Run, Test, constant, logical, path
 from app.fhir.fhirpath.environment import MAX_TEXT, Environment
 from app.fhir.fhirpath.errors import FHIRPathError
 from app.fhir.fhirpath.functions import FUNCTIONS, Function
@@ -58,7 +58,7 @@ class Compiler:
 
     def _literal(self, tree: Literal) -> Code:
         if tree.value is None:
-            return constant(EMPTY)
+            return NEVER
         return constant([tree.value], _SYSTEM.get(type(tree.value)))
 
     def _special(self, name: str) -> Code:
@@ -84,7 +84,7 @@ class Compiler:
                 return Code(lambda this, _env: [this], self.focus, ())
             if self.strict:
                 raise FHIRPathError(f"FHIRPath: the expression is about {name}, the focus is a {self.focus}")
-            return constant(EMPTY)
+            return NEVER
         static = None if name in model.ABSTRACT else name
         return Code(lambda this, _env: [this] if type(this) is Node and model.is_a(this.type, name) else EMPTY, static)
 
@@ -95,7 +95,7 @@ class Compiler:
         if step is None:
             if self.strict:
                 raise FHIRPathError(f"FHIRPath: {base.type} has no element '{name}'")
-            return constant(EMPTY)
+            return NEVER
         if base.steps is not None and all(each.type is not None for each in base.steps):
             return path((*base.steps, step))
         run = base.run
@@ -126,7 +126,16 @@ class Compiler:
         base = self.compile(tree.target) if tree.target is not None else None
         static = base.type if base is not None else self.focus
         inner = Compiler(static or "", self.strict) if function.lazy else self
-        return _applied(function, base, [inner.compile(arg) for arg in tree.args], static)
+        args = [inner.sort_key(arg) if tree.name == "sort" else inner.compile(arg) for arg in tree.args]
+        return _applied(function, base, args, static)
+
+    def sort_key(self, tree: Syntax) -> Code:
+        """`-name` sorts by name, descending."""
+        down = isinstance(tree, Unary) and tree.operator == "-"
+        found = self.compile(tree.operand if isinstance(tree, Unary) and down else tree)
+        key = Code(found.run, found.type)
+        key.descending = down
+        return key
 
     def _index(self, tree: Index) -> Code:
         if self.strict and isinstance(tree.target, Call) and tree.target.name in _UNORDERED:
@@ -219,6 +228,8 @@ class Compiler:
             one, many = (left.run, right.run) if operator == "in" else (right.run, left.run)
             return logical(_membership(one, many))
         if operator == "|":
+            if left is NEVER or right is NEVER:
+                return _once(right if left is NEVER else left)
             same = left.type if left.type == right.type else None
             return Code(lambda this, env: _union(left.run(this, env), right.run(this, env), env), same)
         if operator == "&":
@@ -422,6 +433,17 @@ def _membership(one: Run, many: Run) -> Test:
         return operators.contains(items, wanted[0])
 
     return test
+
+
+def _once(code: Code) -> Code:
+    """A union with nothing: repeats go."""
+    run = code.run
+
+    def distinct(this: Any, env: Environment) -> Items:
+        items = run(this, env)
+        return items if len(items) < 2 else _union(items, EMPTY, env)
+
+    return code if code is NEVER else Code(distinct, code.type, test=code.test)
 
 
 def _union(left: Items, right: Items, env: Environment) -> Items:

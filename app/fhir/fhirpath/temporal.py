@@ -1,7 +1,7 @@
 """Dates, times and moments as FHIRPath knows them: with the precision that was written, and three-valued comparison.
 
 `parts` holds year, month, day, hour, minute, second as far as given; seconds carry their fraction and count as one precision.
-A moment without zone is taken as UTC when it meets one that has a zone.
+Against a moment with a zone, one without has an order only if they are days apart.
 """
 
 import calendar
@@ -119,6 +119,8 @@ def compare(left: Temporal, right: Temporal) -> int | None:
     """-1, 0, 1, or None where the coarser precision leaves it open. Both must be comparable."""
     first, second = left.parts, right.parts
     if left.zone != right.zone:
+        if (left.zone is None or right.zone is None) and left.kind != "Time" and min(len(first), len(second)) > 3:
+            return _compare_days(left, right)
         first, second = _in_utc(left), _in_utc(right)
     for mine, theirs in zip(first, second, strict=False):
         if mine != theirs:
@@ -126,7 +128,10 @@ def compare(left: Temporal, right: Temporal) -> int | None:
     return 0 if len(first) == len(second) else None
 
 
-_UNITS = {"year": 0, "month": 1, "week": 2, "day": 2, "hour": 3, "minute": 4, "second": 5, "millisecond": 5}
+def _compare_days(left: Temporal, right: Temporal) -> int | None:
+    """One has a zone, the other none: only days that no zone can bring together have an order."""
+    days = [datetime(*(int(part) for part in side.parts[:3])).toordinal() for side in (left, right)]  # type: ignore[arg-type]  # noqa: DTZ001
+    return None if abs(days[0] - days[1]) < 2 else -1 if days[0] < days[1] else 1
 
 
 def shift(value: Temporal, amount: Decimal, unit: str) -> Temporal | None:

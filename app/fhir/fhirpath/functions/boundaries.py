@@ -1,7 +1,7 @@
 """lowBoundary, highBoundary, precision and comparable: what a value could be, given how precisely it was written."""
 
 import calendar
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Any
 
 from app.fhir.fhirpath.environment import Environment
@@ -36,9 +36,8 @@ def _of_number(value: Decimal, places: int, high: bool) -> Decimal | None:
     exponent = value.as_tuple().exponent
     half = Decimal(5).scaleb((exponent if isinstance(exponent, int) else 0) - 1)
     edge = value + half if high else value - half
-    return edge.quantize(
-        Decimal(1).scaleb(-places), ROUND_CEILING if high and places else ROUND_FLOOR if not high else ROUND_CEILING
-    )
+    away = high is (value > 0)  # the edge further from zero rounds, the nearer one truncates
+    return edge.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP if away else ROUND_DOWN)
 
 
 def _of_temporal(value: Temporal, digits: int | None, high: bool) -> Temporal | None:
@@ -48,6 +47,8 @@ def _of_temporal(value: Temporal, digits: int | None, high: bool) -> Temporal | 
     if wanted not in steps:
         return None
     parts: list[Any] = list(value.parts)
+    if kind == "DateTime" and len(parts) == 4:
+        parts.append(0)  # FHIR has no hours without minutes: an hour alone is its first minute
     while len(parts) < (6 if kind != "Time" else 3):
         place = len(parts) + (3 if kind == "Time" else 0)
         parts.append(_fill(place, parts, high))

@@ -140,23 +140,19 @@ def combine(items: Items, _env: Environment, other: Items) -> Items:
 
 @function("sort", 0, 10, lazy=True, result="same")
 def sort(items: Items, env: Environment, *keys: Code) -> Items:
-    """By the keys in turn (`-name` for descending); items without a key come first."""
+    """By the keys in turn (the compiler marks `-name` as descending); items without a key come first either way."""
     env.spend(len(items) * max(len(keys), 1))
-    rows = [([_key(key, item, env) for key in keys] if keys else [system(item)], item) for item in items]
+    rows = [([singleton(key.run(item, env), "a sort key") for key in keys] if keys else [system(item)], item) for item in items]
+    signs = [-1 if key.descending else 1 for key in keys] or [1]
 
     def compare(left: Any, right: Any) -> int:
-        for mine, theirs in zip(left[0], right[0], strict=True):
+        for mine, theirs, sign in zip(left[0], right[0], signs, strict=True):
             if mine is None or theirs is None:
-                if mine is not theirs:
-                    return -1 if mine is None else 1
-                continue
-            answer = order(mine, theirs)
+                answer = (mine is not None) - (theirs is not None)
+            else:
+                answer = (order(mine, theirs) or 0) * sign
             if answer:
                 return answer
         return 0
 
     return [item for _, item in sorted(rows, key=cmp_to_key(compare))]
-
-
-def _key(code: Code, item: Any, env: Environment) -> Any:
-    return singleton(code.run(item, env), "a sort key")

@@ -4,6 +4,7 @@ import base64
 import binascii
 import html
 import json
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -29,6 +30,7 @@ def _text(items: Items, name: str) -> str | None:
     return value
 
 
+_JSON_ESCAPE = re.compile(r"(?:\\u[0-9A-Fa-f]{4})+|\\.", re.DOTALL)
 _TAKES_DATES = frozenset(["startsWith", "endsWith", "contains", "matches", "substring", "length"])
 
 
@@ -203,7 +205,9 @@ def unescape(items: Items, _env: Environment, form: Items) -> Items:
         return EMPTY
     if target == "html":
         return [html.unescape(text)]
+    if target != "json":
+        return EMPTY
     try:
-        return [json.loads(f'"{text}"')] if target == "json" else EMPTY
+        return [_JSON_ESCAPE.sub(lambda match: json.loads(f'"{match[0]}"'), text)]
     except ValueError:
         return EMPTY
