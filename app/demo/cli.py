@@ -50,24 +50,23 @@ async def _demo(console: Console, data: Path, once: bool, port: int, seed: int, 
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     begun = time.monotonic()
     cast, nation = await _stage(data, seed, per_year)
-    with Inbox() as inbox:
-        async with setting.serving(data, inbox.url, port) as server:
-            work = asyncio.create_task(_perform(console, data, cast, nation, server, inbox))
-            waiting = asyncio.create_task(stop.wait())
-            await asyncio.wait((work, waiting), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                work.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await work
-                console.print("Stopped before the end. Nothing that was acknowledged is lost; run it again to go on.")
-                return ["stopped"]
-            differences = work.result()
-            _say_what_to_open(console, server.base, cast, nation)
-            console.print(f"Done in {time.monotonic() - begun:.0f} seconds.")
-            if not once:
-                console.print("Serving until Ctrl-C.")
-                await waiting
-            waiting.cancel()
+    async with Inbox() as inbox, setting.serving(data, inbox.url, port) as server:
+        work = asyncio.create_task(_perform(console, data, cast, nation, server, inbox))
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait((work, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+            console.print("Stopped before the end. Nothing that was acknowledged is lost; run it again to go on.")
+            return ["stopped"]
+        differences = work.result()
+        _say_what_to_open(console, server.base, cast, nation)
+        console.print(f"Done in {time.monotonic() - begun:.0f} seconds.")
+        if not once:
+            console.print("Serving until Ctrl-C.")
+            await waiting
+        waiting.cancel()
     return differences
 
 

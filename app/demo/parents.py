@@ -7,7 +7,6 @@ from email import message_from_bytes
 from typing import Any
 
 import httpx
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from app.demo.nation import Child
@@ -22,22 +21,21 @@ class Inbox:
     def __init__(self) -> None:
         self.letters: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self.count = 0
-        self._loop = asyncio.get_running_loop()
-        self._controller = Controller(self, hostname="127.0.0.1", port=0)
+        self._server: asyncio.Server | None = None
 
-    def __enter__(self) -> "Inbox":
-        self._controller.start()
+    async def __aenter__(self) -> "Inbox":
+        self._server = await asyncio.get_running_loop().create_server(lambda: SMTP(self), "127.0.0.1", 0)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._controller.stop()
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
 
     @property
     def url(self) -> str:
         """For `CSOR_SMTP_URL`."""
-        server = self._controller.server
-        assert server is not None
-        return f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        assert self._server is not None
+        return f"smtp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
         """Called by the mail server for each letter."""
@@ -47,7 +45,7 @@ class Inbox:
         found = LINK.search(text.decode())
         self.count += 1
         if found:
-            self._loop.call_soon_threadsafe(self.letters.put_nowait, (envelope.rcpt_tos[0], found[0]))
+            self.letters.put_nowait((envelope.rcpt_tos[0], found[0]))
         return "250 taken"
 
 

@@ -20,7 +20,7 @@ from app.fhir.errors import BadRequest, Conflict
 from app.ids import derived_id
 from app.logs import logger
 from app.registry.follow_up.eligibility import verdict
-from app.registry.follow_up.invitations import Letter
+from app.registry.follow_up.invitations import Letter, invite_due
 from app.registry.follow_up.letters import letter
 from app.security.access import SYSTEM
 from app.store.protocol import Put, PutRecord, Record, RecordConflict, Store, Write
@@ -114,7 +114,7 @@ class Outbox:
                 return _settled(record, body, "failed", "address-refused")
             return self._again(record, body, "recipient-deferred")
         except (OSError, smtplib.SMTPException) as error:
-            self.close()
+            await asyncio.to_thread(self.close)
             return self._again(record, body, type(error).__name__)
         return [*_settled(record, body, "sent", ""), Put(_communication(record.key, body))]
 
@@ -171,8 +171,6 @@ class FollowUpService:
         self._rest = rest.total_seconds()
 
     async def run(self, stop: asyncio.Event) -> None:
-        from app.registry.follow_up.invitations import invite_due
-
         while not stop.is_set():
             busy = 0
             try:
@@ -186,4 +184,4 @@ class FollowUpService:
                     await asyncio.wait_for(stop.wait(), self._rest)
                 except TimeoutError:
                     continue
-        self._outbox.close()
+        await asyncio.to_thread(self._outbox.close)
