@@ -126,8 +126,8 @@ def enabled(questionnaire: Mapping[str, Any], response: Mapping[str, Any]) -> se
                 continue
             found.add(item.link_id)
             instances = [child for child in children_of(scopes[-1]) if child.get("linkId") == item.link_id]
-            for instance in instances or [None]:
-                visit(item.children, [*scopes, instance] if instance is not None else scopes)
+            for around in [[*scopes, instance] for instance in instances] or [scopes]:
+                visit(item.children, around)
 
     visit(indexed.roots, [response])
     return found

@@ -103,25 +103,23 @@ class _Extraction:
         return evaluate
 
     def template(self, entry: Mapping[str, Any], focus: Mapping[str, Any], variables: Mapping[str, Any], path: str) -> None:
-        """One resource from the template that `entry` (a templateExtract extension) names."""
+        """The resources from the template that `entry` (a templateExtract extension) names."""
         source = self.named(part(entry, "template"))
         evaluate = self.evaluator(variables)
-        resource = fill(self.contained[source], focus, evaluate)
-        if resource is None:
-            return
 
         def said(name: str) -> str | None:
             results = evaluate(str(part(entry, name)), focus) if part(entry, name) else []
             return str(results[0]) if results else None
 
-        id_ = said("resourceId")
-        url = said("fullUrl") or self.full_url(source, path)
-        if id_:
-            resource["id"] = id_
         conditions = {
             name: value for name in ("ifNoneMatch", "ifModifiedSince", "ifMatch", "ifNoneExist") if (value := said(name))
         }
-        self.add(source, url, resource, conditions)
+        id_, url = said("resourceId"), said("fullUrl")
+        for number, resource in enumerate(fill(self.contained[source], focus, evaluate)):
+            if id_:
+                resource["id"] = id_
+            own = url if url and not number else self.full_url(source, path, str(number))
+            self.add(source, own, resource, conditions)
 
     def named(self, reference: Any) -> str:
         name = str((reference or {}).get("reference", "")).removeprefix("#")
@@ -134,9 +132,8 @@ class _Extraction:
     def bundle(self, reference: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
         """All entries of a template that is a whole Bundle."""
         source = self.named(reference)
-        for number, entry in enumerate(
-            (fill(self.contained[source], self.response, self.evaluator(variables)) or {}).get("entry") or ()
-        ):
+        bundles = fill(self.contained[source], self.response, self.evaluator(variables))
+        for number, entry in enumerate(entry for bundle in bundles for entry in bundle.get("entry") or ()):
             resource = entry.get("resource") or {}
             url = entry.get("fullUrl") or self.full_url(source, str(number))
             given = {key: value for key, value in (entry.get("request") or {}).items() if key not in ("method", "url")}

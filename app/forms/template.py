@@ -19,15 +19,20 @@ Evaluate = Callable[[str, Any], list[Any]]
 _NOTHING: Any = object()
 
 
-def fill(template: Mapping[str, Any], focus: Any, evaluate: Evaluate) -> dict[str, Any] | None:
-    """The resource that `template` makes of `focus`, a response item or the whole response; None where nothing of it is left.
+def fill(template: Mapping[str, Any], focus: Any, evaluate: Evaluate) -> list[dict[str, Any]]:
+    """The resources that `template` makes of `focus`, a response item or the whole response.
 
+    One, or none where nothing of it is left; with a `templateExtractContext` on the resource itself, one for each of its results.
     Raises Invalid where an element that holds one value would get several.
     """
-    made = _object(
-        {key: value for key, value in template.items() if key != "id"}, focus, evaluate, str(template.get("resourceType"))
-    )
-    return None if made is _NOTHING or set(made) <= {"resourceType"} else made
+    context = _expression(template, CONTEXT)
+    bare = {key: value for key, value in _stripped(template).items() if key != "id"}
+    made = []
+    for member in evaluate(context, focus) if context is not None else [focus]:
+        resource = _object(bare, member, evaluate, str(template.get("resourceType")))
+        if resource is not _NOTHING and set(resource) > {"resourceType"}:
+            made.append(resource)
+    return made
 
 
 def _expression(element: Any, url: str) -> str | None:

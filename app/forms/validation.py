@@ -12,7 +12,7 @@ from app.fhir.fhirpath import compile as fhirpath
 from app.forms import answers as rules
 from app.forms.answers import Options
 from app.forms.enablement import Enablement, Scope
-from app.forms.items import CORE, Form, Item, ItemIssue, answer_value, extension, extensions, form, part
+from app.forms.items import CORE, Form, Item, ItemIssue, answer_value, extension, extensions, form, part, same_coding
 
 DRAFTS = ("in-progress", "stopped")
 
@@ -133,7 +133,7 @@ class _Validation:
             if extension(option, f"{CORE}questionnaire-optionExclusive")
         ]
         values = [answer_value(answer)[1] for answer in answered]
-        if count > 1 and any(value == one or rules.same_coding(value, one) for value in values for one in exclusive):
+        if count > 1 and any(value == one or same_coding(value, one) for value in values for one in exclusive):
             sentence = f"“{item.label}”: one of the chosen answers excludes all others."
             yield self._issue(item, rules.Broken("exclusiveAnswerOption", "business-rule", sentence), place)
 

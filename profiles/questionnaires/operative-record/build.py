@@ -284,13 +284,8 @@ def quantity(unit: str, code: str) -> dict[str, Any]:
     return {"valueQuantity": {"value": "=answer.value", "unit": unit, "system": "http://unitsofmeasure.org", "code": code}}
 
 
-YES_NO = {
-    "valueBoolean": "=answer.value.where(code != 'unknown').select(code = 'yes')",
-    "dataAbsentReason": {
-        "for": "answer.value.where(code = 'unknown')",
-        "coding": [{"system": "http://terminology.hl7.org/CodeSystem/data-absent-reason", "code": "unknown"}],
-    },
-}
+# Not known is not said: no Observation.
+YES_NO = {"for": "answer.value.where(code != 'unknown')", "valueBoolean": "=(code = 'yes')"}
 FACTORS: dict[str, dict[str, Any]] = {
     "gestation": quantity("weeks", "wk"),
     "birth-weight": quantity("g", "g"),

@@ -1,0 +1,91 @@
+"""The case of one child and one condition: found, or made. It is an EpisodeOfCare, at the hospital that operated first.
+
+There is never a second case: its id is derived from the child and the condition, and a new one is written only where nothing is
+(`if_version` 0), so of two hospitals that record at the same moment one is made to look again and joins the other's case.
+"""
+
+from typing import Any
+
+from app import names
+from app.fhir.errors import Invalid, NotFound
+from app.fhir.search.types import Plan
+from app.forms import ItemIssue
+from app.ids import derived_id
+from app.registry.identity import organisation, organisation_reference
+from app.registry.plans import coded, of_patient
+from app.security.access import SHARED, SYSTEM, Access
+from app.store.protocol import Put, Store, Stored
+
+_WITHDRAWN = ("entered-in-error", "cancelled")
+
+
+def plan(patient: str, condition: str) -> Plan:
+    """All cases of a child for a condition."""
+    return of_patient(["EpisodeOfCare"], patient, coded((names.CONDITION, condition), param="type"))
+
+
+async def find_case(store: Store, patient: str, condition: str) -> Stored | None:
+    """The child's case for this condition, whichever hospital's it is; the earliest where a merge of records left two."""
+    found = (await store.search(SYSTEM, plan(patient, condition))).matches
+    cases = [case for case in found if case.resource.get("status") not in _WITHDRAWN]
+    return min(cases, key=lambda case: (str(case.resource.get("period", {}).get("start", "9")), case.id), default=None)
+
+
+def case_id(patient: str, condition: str) -> str:
+    """The id that a new case gets."""
+    return derived_id("case", patient, condition)
+
+
+def condition_id(case: str, hospital: str) -> str:
+    """The id of the Condition that one hospital records for a case."""
+    return derived_id("condition", case, hospital)
+
+
+def condition_of_case(case: Stored | None) -> str | None:
+    """The `Condition/<id>` that a case names as its diagnosis."""
+    diagnoses = (case.resource.get("diagnosis") or []) if case else []
+    return next((str(entry["condition"]["reference"]) for entry in diagnoses if "reference" in entry.get("condition", {})), None)
+
+
+def hospital(access: Access, patient: Stored, response: dict[str, Any]) -> str:
+    """The ODS code of the operating hospital: the response's author, the caller's own, or the child's only one.
+
+    Raises Invalid where none of them tells.
+    """
+    mine = sorted(access.hospitals or ())
+    theirs = sorted(patient.owners - {SHARED})
+    author = str((response.get("author") or {}).get("reference", ""))
+    managing = str((patient.resource.get("managingOrganization") or {}).get("reference", ""))
+    named = [
+        reference.removeprefix("Organization/").upper()
+        for reference in (author, managing)
+        if reference.startswith("Organization/")
+    ]
+    for known in (named[:1] if author.startswith("Organization/") else [], mine, named, theirs):
+        allowed = [code for code in known if not mine or code in mine]
+        if len(allowed) == 1:
+            return allowed[0]
+    raise Invalid(
+        issues=[
+            ItemIssue(
+                "error",
+                "required",
+                "Say which hospital operated: let the author be its Organization, or give the Patient a managingOrganization.",
+                "QuestionnaireResponse.author",
+                link_id="hospital",
+            )
+        ]
+    )
+
+
+async def ensure_organisation(store: Store, ods: str) -> None:
+    """Store the hospital's Organization where nobody has: it is everyone's to read, so no hospital's own commit may carry it."""
+    try:
+        await store.read(SYSTEM, "Organization", ods.lower())
+    except NotFound:
+        await store.commit(SYSTEM, [Put(organisation(ods), owners=frozenset({SHARED}), unchanged_ok=True)])
+
+
+def managing(ods: str) -> dict[str, Any]:
+    """`EpisodeOfCare.managingOrganization`."""
+    return {"reference": organisation_reference(ods), "identifier": {"system": names.ODS_CODE, "value": ods.upper()}}

@@ -1,0 +1,39 @@
+"""What the store knows of a child that an operative record can begin with."""
+
+from typing import Any
+
+from app import names
+from app.fhir.search.types import Match, Param, TokenValue
+from app.forms import populate
+from app.registry.operative_record.case import find_case
+from app.registry.operative_record.questionnaires import questionnaire
+from app.registry.plans import coded, of_patient
+from app.security.access import Access
+from app.store.protocol import Store, Stored
+
+
+async def launch(store: Store, access: Access, patient: Stored, condition: str) -> dict[str, Any]:
+    """The launch contexts: `patient`, `case` (empty or one), `observations`, `encounter` if the child is in hospital once, `user` if named."""
+    case = await find_case(store, patient.id, condition)
+    factors = of_patient(
+        ["Observation"], patient.id, coded((names.CHILD_FACTOR, None), (names.LOINC, "8339-4"), (names.LOINC, "11884-4"))
+    )
+    stays = of_patient(["Encounter"], patient.id, Match(Param("status", "token"), (TokenValue(None, "in-progress"),)))
+    here = (await store.search(access, stays)).matches
+    contexts: dict[str, Any] = {
+        "patient": patient.resource,
+        "case": [case.resource] if case else [],
+        "observations": [found.resource for found in (await store.search(access, factors)).matches],
+    }
+    if len(here) == 1:
+        contexts["encounter"] = here[0].resource
+    contexts["user"] = {
+        "resourceType": "Practitioner",
+        **({"name": [{"text": access.name}]} if access.name and access.role == "hospital" else {}),
+    }
+    return contexts
+
+
+async def begin(store: Store, access: Access, patient: Stored, condition: str) -> dict[str, Any]:
+    """A draft response, filled with what is known."""
+    return populate(questionnaire(condition), await launch(store, access, patient, condition))
