@@ -8,17 +8,20 @@ from collections.abc import Callable
 from typing import Any
 
 from app.fhir.fhirpath.environment import Environment
-from app.fhir.fhirpath.model import PRIMITIVE, Step
-from app.fhir.fhirpath.values import EMPTY, Items, Node, boolean, truth
+from app.fhir.fhirpath.model import Step
+from app.fhir.fhirpath.values import EMPTY, Items, boolean, truth
 
 Run = Callable[[Any, Environment], Items]
 Test = Callable[[Any, Environment], bool | None]
 
 
 class Code:
-    """See the module. `steps` is set where the code is a plain path from `this`, so that it can be lengthened."""
+    """See the module. `steps` is set where the code is a plain path from `this`, so that it can be lengthened.
 
-    __slots__ = ("descending", "run", "steps", "test", "type")
+    `heads`: JSON keys of `this` without any of which the result is empty; None where that cannot be told.
+    """
+
+    __slots__ = ("descending", "heads", "run", "steps", "test", "type")
 
     def __init__(
         self, run: Run, type: str | None = None, steps: tuple[Step, ...] | None = None, test: Test | None = None
@@ -26,8 +29,15 @@ class Code:
         self.run = run
         self.type = type
         self.steps = steps
+        self.heads: frozenset[str] | None = frozenset(steps[0].keys) if steps else None
         self.descending = False  # only of a key to sort by
         self.test: Test = test or (lambda this, env: truth(run(this, env)))
+
+
+def headed(code: Code, base: Code | None) -> Code:
+    """`code` gives nothing where `base` gives nothing."""
+    code.heads = base.heads if base is not None else None
+    return code
 
 
 def logical(test: Test) -> Code:
@@ -52,34 +62,25 @@ def path(steps: tuple[Step, ...]) -> Code:
 
 
 def _one_step(step: Step) -> Run:
-    key = step.only
-    kind = step.type
-    if key is None or kind is None or kind in PRIMITIVE:
+    collect = step.collect
 
-        def general(this: Any, _env: Environment) -> Items:
-            found: Items = []
-            step.collect(this.value, found)
-            return found
+    def walk(this: Any, _env: Environment) -> Items:
+        found: Items = []
+        collect(this.value, found)
+        return found
 
-        return general
-
-    def complex_child(this: Any, _env: Environment) -> Items:
-        value = this.value.get(key)
-        if value is None:
-            return EMPTY
-        return [Node(one, kind) for one in value] if type(value) is list else [Node(value, kind)]
-
-    return complex_child
+    return walk
 
 
 def _many_steps(keys: list[str], last: Step) -> Run:
     first, *rest = keys
+    collect = last.collect
 
     def walk(this: Any, _env: Environment) -> Items:
         value = this.value.get(first)
         if value is None:
             return EMPTY
-        level = value if type(value) is list else [value]
+        level = value if type(value) is list else (value,)
         for key in rest:
             lower: list[Any] = []
             for element in level:
@@ -91,7 +92,7 @@ def _many_steps(keys: list[str], last: Step) -> Run:
             level = lower
         found: Items = []
         for element in level:
-            last.collect(element, found)
+            collect(element, found)
         return found
 
     return walk

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.fhir.fhirpath import model, operators
-from app.fhir.fhirpath.code import NEVER, Code, Run, Test, constant, logical, path
+from app.fhir.fhirpath.code import NEVER, Code, Run, Test, constant, headed, logical, path
 from app.fhir.fhirpath.environment import MAX_TEXT, Environment
 from app.fhir.fhirpath.errors import FHIRPathError
 from app.fhir.fhirpath.functions import FUNCTIONS, Function
@@ -21,6 +21,9 @@ from app.fhir.fhirpath.values import EMPTY, NOTHING, Items, Node, TypeInfo, sing
 
 _SYSTEM = {bool: "System.Boolean", str: "System.String", int: "System.Integer"}
 _UNORDERED = ("children", "descendants")
+_EMPTY_STAYS_EMPTY = frozenset(
+    ["where", "select", "extension", "resolve", "first", "last", "tail", "skip", "take", "single", "distinct"]
+)
 _NEEDS_ORDER = ("first", "last", "tail", "skip", "take")
 
 
@@ -90,7 +93,7 @@ class Compiler:
 
     def _step_from(self, base: Code, name: str) -> Code:
         if base.type is None or not model.known(base.type) or base.type in model.PRIMITIVE:
-            return Code(_dynamic(base.run, name, self.strict), "Extension" if name == "extension" else None)
+            return headed(Code(_dynamic(base.run, name, self.strict), "Extension" if name == "extension" else None), base)
         step = model.children(base.type).get(name)
         if step is None:
             if self.strict:
@@ -106,7 +109,7 @@ class Compiler:
                 step.collect(item.value, found)
             return found
 
-        return Code(member, step.type)
+        return headed(Code(member, step.type), base)
 
     # ---- functions
 
@@ -127,7 +130,8 @@ class Compiler:
         static = base.type if base is not None else self.focus
         inner = Compiler(static or "", self.strict) if function.lazy else self
         args = [inner.sort_key(arg) if tree.name == "sort" else inner.compile(arg) for arg in tree.args]
-        return _applied(function, base, args, static)
+        code = _applied(function, base, args, static)
+        return headed(code, base) if tree.name in _EMPTY_STAYS_EMPTY else code
 
     def sort_key(self, tree: Syntax) -> Code:
         """`-name` sorts by name, descending."""
@@ -150,7 +154,7 @@ class Compiler:
                 raise FHIRPathError("FHIRPath: an index is an integer")
             return base.run(this, env)[place : place + 1] if place >= 0 else EMPTY
 
-        return Code(at, base.type)
+        return headed(Code(at, base.type), base)
 
     # ---- types
 
@@ -180,7 +184,7 @@ class Compiler:
             return [item for item in items if is_of(item, wanted, exact=True)]
 
         known = wanted.namespace != "System" and kind not in model.ABSTRACT and model.known(kind)
-        return Code(of_type, kind if known else None)
+        return headed(Code(of_type, kind if known else None), base)
 
     def _reference_is(self, call: Call, wanted: str) -> Code:
         """`resolve() is Patient` is told from the reference itself: nothing is fetched."""

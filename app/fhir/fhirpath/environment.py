@@ -6,7 +6,7 @@ from typing import Any
 
 from app.fhir.errors import TooCostly
 from app.fhir.fhirpath.errors import FHIRPathError
-from app.fhir.fhirpath.values import Items, Node
+from app.fhir.fhirpath.values import EMPTY, Items, Node
 
 MAX_STEPS = 1_000_000
 MAX_TEXT = 1_000_000
@@ -22,33 +22,24 @@ _WELL_KNOWN = {
 
 
 class Environment:
-    """One evaluation. `resource` is the nearest resource, `root` the outermost (they differ for contained ones)."""
+    """One evaluation. `resource` is the nearest resource, `root` the outermost (they differ for contained ones).
 
-    __slots__ = ("context", "index", "member_of", "moment", "resolve", "resource", "root", "steps", "total", "trace", "variables")
+    What most evaluations do not need are defaults of the class, so that making one costs three assignments.
+    """
 
-    def __init__(
-        self,
-        context: Any,
-        *,
-        resource: Node | None = None,
-        root: Node | None = None,
-        variables: Mapping[str, Any] | None = None,
-        resolve: Resolver | None = None,
-        member_of: MemberOf | None = None,
-        trace: Trace | None = None,
-        steps: int = MAX_STEPS,
-    ) -> None:
+    variables: Mapping[str, Any] | None = None
+    resolve: Resolver | None = None
+    member_of: MemberOf | None = None
+    trace: Trace | None = None
+    steps: int = MAX_STEPS
+    index: int | None = None
+    total: Items = EMPTY
+    moment: datetime | None = None
+
+    def __init__(self, context: Any, resource: Node | None = None, root: Node | None = None) -> None:
         self.context = context
         self.resource = resource or context
         self.root = root or self.resource
-        self.variables = variables
-        self.resolve = resolve
-        self.member_of = member_of
-        self.trace = trace
-        self.steps = steps
-        self.index: int | None = None
-        self.total: Items = []
-        self.moment: datetime | None = None
 
     def spend(self, steps: int) -> None:
         """Count work done. Raises TooCostly beyond the budget."""

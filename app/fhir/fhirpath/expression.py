@@ -56,8 +56,11 @@ class Expression:
         `node` is a resource, or an element with its FHIR `type`. `resource` and `root` become %resource and %rootResource (by default the node).
         `resolve` maps a reference to its resource. Raises FHIRPathError for what the standard calls an error, TooCostly over the budget.
         """
-        env = _environment(node, type, variables, resolve, resource, root, member_of, trace)
-        found = [plain(item) for item in self.items(env.context, env)]
+        context = node if node.__class__ is Node else _node(node, type)
+        env = Environment(context)
+        if variables or resolve or resource is not None or root is not None or member_of or trace:
+            env = _environment(context, variables, resolve, resource, root, member_of, trace)
+        found = [item.value if item.__class__ is Node else plain(item) for item in self.items(context, env)]
         return [value for value in found if value is not None] if None in found else found
 
     def holds(
@@ -73,8 +76,10 @@ class Expression:
         trace: Trace | None = None,
     ) -> bool:
         """Whether it is true as a criterion: empty is not, one item that is no boolean is. Raises as `evaluate` does."""
-        env = _environment(node, type, variables, resolve, resource, root, member_of, trace)
-        context = env.context
+        context = node if node.__class__ is Node else _node(node, type)
+        env = Environment(context)
+        if variables or resolve or resource is not None or root is not None or member_of or trace:
+            env = _environment(context, variables, resolve, resource, root, member_of, trace)
         try:
             return self.program(context.type).test(context, env) is True
         except (AttributeError, TypeError, KeyError) as problem:
@@ -91,8 +96,7 @@ def _node(value: Any, type_name: str = "") -> Node:
 
 
 def _environment(
-    node: Any,
-    type_name: str,
+    context: Node,
     variables: Mapping[str, Any] | None,
     resolve: Resolver | None,
     resource: Any,
@@ -100,15 +104,12 @@ def _environment(
     member_of: MemberOf | None,
     trace: Trace | None,
 ) -> Environment:
-    return Environment(
-        _node(node, type_name),
-        resource=None if resource is None else _node(resource),
-        root=None if root is None else _node(root),
-        variables=variables,
-        resolve=resolve,
-        member_of=member_of,
-        trace=trace,
-    )
+    env = Environment(context, None if resource is None else _node(resource), None if root is None else _node(root))
+    env.variables = variables
+    env.resolve = resolve
+    env.member_of = member_of
+    env.trace = trace
+    return env
 
 
 @lru_cache(maxsize=10_000)

@@ -4,8 +4,9 @@
 walked by name alone, so that an expression also works on JSON of no known type.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
+from itertools import zip_longest
 from typing import Any
 
 from app.fhir.definitions import r4
@@ -39,62 +40,98 @@ PRIMITIVE = frozenset(
 SYSTEM = frozenset(["Boolean", "String", "Integer", "Long", "Decimal", "Date", "DateTime", "Time", "Quantity"])
 
 
-class Step:
-    """From an element to its children of one name. `type` is the FHIR type where there is only one, else None."""
+Collector = Callable[[dict[str, Any], list[Any]], None]
 
-    __slots__ = ("keys", "only", "type")
+
+class Step:
+    """From an element to its children of one name. `type` is the FHIR type where there is only one, else None.
+
+    `collect(element, found)` appends the children as nodes: a closure made for the keys, the engine's innermost loop.
+    """
+
+    __slots__ = ("collect", "keys", "only", "type")
 
     def __init__(self, keys: Mapping[str, str]) -> None:
         self.keys = dict(keys)
         self.only = next(iter(self.keys)) if len(self.keys) == 1 else None
         kind = next(iter(self.keys.values())) if self.only is not None else None
         self.type = None if kind in ABSTRACT else kind
+        self.collect: Collector = _one(self.only, str(kind)) if self.only is not None else _choice(self.keys)
 
     def narrowed(self, type: str) -> "Step | None":
         """Only those keys whose type is exactly `type`."""
         keys = {key: kind for key, kind in self.keys.items() if kind == type}
         return Step(keys) if keys else None
 
-    def collect(self, element: dict[str, Any], found: list[Any]) -> None:
-        """Append the children as nodes."""
-        if self.only is not None:
-            gather(element, self.only, self.keys[self.only], found)
-        elif len(element) < len(self.keys):
-            for key in element:
-                kind = self.keys.get(key[1:] if key[0] == "_" else key)
-                if kind is not None and (key[0] != "_" or key[1:] not in element):
-                    gather(element, key.lstrip("_"), kind, found)
-        else:
-            for key, kind in self.keys.items():
-                if key in element or (kind in PRIMITIVE and "_" + key in element):
-                    gather(element, key, kind, found)
 
-
-def gather(element: dict[str, Any], key: str, kind: str, found: list[Any]) -> None:
-    """Append what lies under `key` as nodes of type `kind` (a resource's own type where it names one)."""
-    value = element.get(key)
+def _one(key: str, kind: str) -> Collector:
     if kind in PRIMITIVE:
-        extra = element.get("_" + key)
-        if type(value) is list or type(extra) is list:
-            _primitives(value or (), extra or (), kind, found)
-        elif value is not None or extra is not None:
+        return _primitive(key, "_" + key, kind)
+    return _any_complex(key, kind) if kind in ABSTRACT else _complex(key, kind)
+
+
+def _primitive(key: str, companion: str, kind: str) -> Collector:
+    def collect(element: dict[str, Any], found: list[Any]) -> None:
+        value, extra = element.get(key), element.get(companion)
+        if extra is None:
+            if type(value) is list:
+                found.extend([Node(one, kind) for one in value if one is not None])
+            elif value is not None:
+                found.append(Node(value, kind))
+        elif type(value) is list or type(extra) is list:
+            _zip(value or (), extra, kind, found)
+        else:
             found.append(Node(value, kind, extra))
-    elif value is None:
-        return
-    elif type(value) is list:
-        found.extend(
-            [Node(one, _kind_of(one, kind)) for one in value] if kind in ABSTRACT else [Node(one, kind) for one in value]
-        )
-    else:
-        found.append(Node(value, _kind_of(value, kind) if kind in ABSTRACT else kind))
+
+    return collect
 
 
-def _primitives(values: Any, extras: Any, kind: str, found: list[Any]) -> None:
-    for place in range(max(len(values), len(extras))):
-        value = values[place] if place < len(values) else None
-        extra = extras[place] if place < len(extras) else None
+def _zip(values: Any, extras: Any, kind: str, found: list[Any]) -> None:
+    for value, extra in zip_longest(values, extras):
         if value is not None or extra is not None:
             found.append(Node(value, kind, extra))
+
+
+def _complex(key: str, kind: str) -> Collector:
+    def collect(element: dict[str, Any], found: list[Any]) -> None:
+        value = element.get(key)
+        if type(value) is list:
+            found.extend([Node(one, kind) for one in value])
+        elif value is not None:
+            found.append(Node(value, kind))
+
+    return collect
+
+
+def _any_complex(key: str, kind: str) -> Collector:
+    """Where any resource may stand: its own name tells the type."""
+
+    def collect(element: dict[str, Any], found: list[Any]) -> None:
+        value = element.get(key)
+        if value is not None:
+            found.extend([Node(one, _kind_of(one, kind)) for one in (value if type(value) is list else (value,))])
+
+    return collect
+
+
+def _choice(keys: dict[str, str]) -> Collector:
+    ways = {key: _one(key, kind) for key, kind in keys.items()}
+    ways.update(("_" + key, ways[key]) for key, kind in keys.items() if kind in PRIMITIVE)
+    every = list(ways.items())
+
+    def collect(element: dict[str, Any], found: list[Any]) -> None:
+        if len(element) < len(every):
+            for key in element:
+                if key in ways:
+                    ways[key](element, found)
+                    return
+        else:
+            for key, way in every:
+                if key in element:
+                    way(element, found)
+                    return
+
+    return collect
 
 
 def _kind_of(value: Any, kind: str) -> str:

@@ -210,7 +210,9 @@ def _moved(moment: Temporal, by: Quantity, sign: int) -> Temporal | None:
     unit = quantities.UCUM_TO_CALENDAR.get(by.unit, by.unit)
     if unit not in quantities.CALENDAR_TO_UCUM:
         raise FHIRPathError(f"FHIRPath: a date or time cannot be moved by '{by.unit}'; use years, months, weeks, days, ...")
-    amount = Decimal(int(by.value)) if by.unit == "s" else by.value  # the UCUM second counts whole, as the standard's suite has it
+    amount = (
+        Decimal(int(by.value)) if by.unit == "s" else by.value
+    )  # the UCUM second counts whole, as the standard's suite has it
     return shift(moment, sign * amount, unit)
 
 

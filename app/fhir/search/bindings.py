@@ -6,12 +6,13 @@ from app.fhir.fhirpath.syntax import Binary, Call, Member, Syntax, parse
 
 def implicit_system(type_name: str, expression: str) -> str:
     """The system of the codes that the expression finds on that type; "" where there is none, or more than one."""
-    systems = {system for path in _branches(parse(expression)) if (system := _system_of(type_name, path)) is not None}
+    systems = {system for path in branches(parse(expression)) if (system := _system_of(type_name, path)) is not None}
     return systems.pop() if len(systems) == 1 else ""
 
 
-def _branches(tree: Syntax) -> list[Syntax]:
-    return [*_branches(tree.left), *_branches(tree.right)] if isinstance(tree, Binary) and tree.operator == "|" else [tree]
+def branches(tree: Syntax) -> list[Syntax]:
+    """The sides of a union."""
+    return [*branches(tree.left), *branches(tree.right)] if isinstance(tree, Binary) and tree.operator == "|" else [tree]
 
 
 def _names(tree: Syntax) -> list[str] | None:

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from app.fhir.definitions import r4
 from app.fhir.fhirpath.types import type_in_reference
 from app.fhir.search.types import Date, Entry, Number, OfType, Quantity, Reference, String, Token, Uri
 from app.fhir.search.values import OPEN, date_range, fold
 
+_new = tuple.__new__  # half the cost of calling a NamedTuple, and extraction makes dozens a resource
 Converter = Callable[[Any, str, list[Any]], None]  # (JSON value, parameter code, entries)
 
 
@@ -21,7 +23,7 @@ Converter = Callable[[Any, str, list[Any]], None]  # (JSON value, parameter code
 
 def _coding(value: Any, code: str, found: list[Any]) -> None:
     display = value.get("display")
-    found.append(Token(code, value.get("system", ""), value.get("code", ""), fold(display) if display else ""))
+    found.append(_new(Token, (code, value.get("system", ""), value.get("code", ""), fold(display) if display else "")))
 
 
 def _codeable_concept(value: Any, code: str, found: list[Any]) -> None:
@@ -32,9 +34,9 @@ def _codeable_concept(value: Any, code: str, found: list[Any]) -> None:
         display = coding.get("display")
         shown = folded if display == text else fold(display) if display else ""
         told = told or shown == folded
-        found.append(Token(code, coding.get("system", ""), coding.get("code", ""), shown))
+        found.append(_new(Token, (code, coding.get("system", ""), coding.get("code", ""), shown)))
     if folded and not told:
-        found.append(Token(code, "", "", folded))
+        found.append(_new(Token, (code, "", "", folded)))
 
 
 def _identifier(value: Any, code: str, found: list[Any]) -> None:
@@ -43,7 +45,7 @@ def _identifier(value: Any, code: str, found: list[Any]) -> None:
         return
     kind = value.get("type")
     text = kind.get("text") if kind else None
-    found.append(Token(code, value.get("system", ""), number, fold(text) if text else ""))
+    found.append(_new(Token, (code, value.get("system", ""), number, fold(text) if text else "")))
     if kind:
         for coding in kind.get("coding", ()):
             if "code" in coding:
@@ -52,20 +54,20 @@ def _identifier(value: Any, code: str, found: list[Any]) -> None:
 
 def _contact_point(value: Any, code: str, found: list[Any]) -> None:
     if "value" in value:
-        found.append(Token(code, "", value["value"]))
+        found.append(_new(Token, (code, "", value["value"], "")))
 
 
 def _boolean(value: Any, code: str, found: list[Any]) -> None:
-    found.append(Token(code, "", "true" if value else "false"))
+    found.append(_new(Token, (code, "", "true" if value else "false", "")))
 
 
 def _code(value: Any, code: str, found: list[Any]) -> None:
-    found.append(Token(code, "", str(value)))
+    found.append(_new(Token, (code, "", str(value), "")))
 
 
 def _money_token(value: Any, code: str, found: list[Any]) -> None:
     if "currency" in value:
-        found.append(Token(code, "urn:iso:std:iso:4217", value["currency"]))
+        found.append(_new(Token, (code, "urn:iso:std:iso:4217", value["currency"], "")))
 
 
 # ---- string
@@ -73,7 +75,7 @@ def _money_token(value: Any, code: str, found: list[Any]) -> None:
 
 def _string(value: Any, code: str, found: list[Any]) -> None:
     if type(value) is str:
-        found.append(String(code, fold(value), value))
+        found.append(_new(String, (code, fold(value), value)))
 
 
 def _parts(*names: str) -> Converter:
@@ -84,7 +86,7 @@ def _parts(*names: str) -> Converter:
                 continue
             for text in part if type(part) is list else (part,):
                 if text:
-                    found.append(String(code, fold(text), text))
+                    found.append(_new(String, (code, fold(text), text)))
 
     return convert
 
@@ -99,10 +101,10 @@ def reference_entry(code: str, text: str, *, kind: str = "", system: str = "", v
     if ":" not in text:
         parts = text.split("/")
         if len(parts) >= 2 and type_in_reference(text) is not None:
-            return Reference(code, parts[0], parts[1], "", "", system, value)
-        return Reference(code, kind, "", text, "", system, value)
+            return _new(Reference, (code, parts[0], parts[1], "", "", system, value))
+        return _new(Reference, (code, kind, "", text, "", system, value))
     url, _, version = text.partition("|")
-    return Reference(code, type_in_reference(url) or kind, "", url, version, system, value)
+    return _new(Reference, (code, type_in_reference(url) or kind, "", url, version, system, value))
 
 
 def _reference(value: Any, code: str, found: list[Any]) -> None:
@@ -116,7 +118,7 @@ def _reference(value: Any, code: str, found: list[Any]) -> None:
         if entry is not None:
             found.append(entry)
     elif number:
-        found.append(Reference(code, value.get("type", ""), "", "", "", system, number))
+        found.append(_new(Reference, (code, value.get("type", ""), "", "", "", system, number)))
 
 
 def _canonical(value: Any, code: str, found: list[Any]) -> None:
@@ -128,7 +130,7 @@ def _canonical(value: Any, code: str, found: list[Any]) -> None:
 
 def _resource(value: Any, code: str, found: list[Any]) -> None:
     if "id" in value:
-        found.append(Reference(code, value["resourceType"], value["id"]))
+        found.append(_new(Reference, (code, value["resourceType"], value["id"], "", "", "", "")))
 
 
 # ---- date
@@ -216,11 +218,28 @@ CONVERTERS: dict[str, dict[str, Converter]] = {
 _PRIMITIVE_CONVERTERS: dict[str, Converter] = {"token": _code, "string": _string, "uri": _uri, "number": _number}
 
 
+def _extension(kind: str) -> Converter:
+    """A parameter that ends at an extension (some of R4's do) means the extension's value."""
+
+    def convert(value: Any, code: str, found: list[Any]) -> None:
+        for key, inner in value.items():
+            if key.startswith("value") and len(key) > 5:
+                suffix = key[5:]
+                type_name = suffix if suffix in r4().types else suffix[0].lower() + suffix[1:]
+                inside = converter(kind, type_name, inner)
+                if inside is not None:
+                    inside(inner, code, found)
+
+    return convert
+
+
 def converter(kind: str, type_name: str, value: Any) -> Converter | None:
     """How a value of that FHIR type is indexed for that kind of parameter."""
     found = CONVERTERS.get(kind, {}).get(type_name)
     if found is not None:
         return found
+    if type_name == "Extension":
+        return _extension(kind)
     if kind == "reference" and type(value) is dict and "resourceType" in value:
         return _resource
     return None if type(value) is dict else _PRIMITIVE_CONVERTERS.get(kind)

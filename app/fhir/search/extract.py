@@ -8,24 +8,14 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from app.fhir.fhirpath import Environment, FHIRPathError, Node, compile
-from app.fhir.fhirpath.code import Run
-from app.fhir.search.bindings import implicit_system
+from app.fhir.fhirpath import Environment, Expression, FHIRPathError, Node, compile
+from app.fhir.fhirpath.code import NEVER, Code, Run
+from app.fhir.fhirpath.compiler import Compiler
+from app.fhir.search.bindings import branches, implicit_system
 from app.fhir.search.convert import CONVERTERS, Converter, converter
 from app.fhir.search.parameters import NOT_INDEXED, Definition, SearchParameters, default
-from app.fhir.search.types import Composite, Date, Entries, Number, OfType, Quantity, Reference, String, Token, Uri
+from app.fhir.search.types import Composite, Entries, OfType, Reference, Token
 
-_LISTS: dict[type, str] = {
-    OfType: "of_types",
-    Token: "tokens",
-    String: "strings",
-    Reference: "references",
-    Date: "dates",
-    Number: "numbers",
-    Quantity: "quantities",
-    Uri: "uris",
-    Composite: "composites",
-}
 _KIND_LISTS = {
     "token": "tokens",
     "string": "strings",
@@ -46,7 +36,7 @@ class Extraction:
         """`base_url`: absolute references below it are this server's own and indexed as relative ones."""
         self.parameters = parameters
         self._base = base_url.rstrip("/") + "/" if base_url else None
-        self._plans: dict[str, list[Extractor]] = {}
+        self._plans: dict[str, _Plan] = {}
 
     def __call__(self, resource: Mapping[str, Any]) -> Entries:
         """All entries of a resource. Raises FHIRPathError where a value has not the JSON shape of its type."""
@@ -57,9 +47,14 @@ class Extraction:
         node = Node(resource, type_name)
         env = Environment(node)
         entries = Entries()
+        by_key = plan.by_key
         try:
-            for extractor in plan:
+            for extractor in plan.always:
                 extractor(node, env, entries)
+            for key in resource:
+                if key in by_key and (key[0] != "_" or key[1:] not in resource):
+                    for extractor in by_key[key]:
+                        extractor(node, env, entries)
         except (AttributeError, TypeError, KeyError) as problem:
             raise FHIRPathError(f"{type_name} cannot be indexed: a value has not the shape of its type ({problem})") from problem
         if self._base is not None and entries.references:
@@ -72,19 +67,48 @@ class Extraction:
         parts = entry.url[len(self._base) :].split("/")
         return entry._replace(type=parts[0], id=parts[1], url="") if len(parts) in (2, 4) else entry
 
-    def _compile(self, type_name: str) -> list[Extractor]:
-        found: list[Extractor] = []
+    def _compile(self, type_name: str) -> "_Plan":
+        plan = _Plan([], {})
         for code, definition in self.parameters.of(type_name).items():
             if code in NOT_INDEXED or not definition.expression or definition.param.kind == "special":
                 continue
-            program = compile(definition.expression).program(type_name)
-            if definition.param.kind == "composite":
-                found.append(_composite(definition, program.run))
-            elif definition.param.kind == "token":
-                found.append(_token(code, program.run, implicit_system(type_name, definition.expression)))
-            else:
-                found.append(_simple(code, definition.param.kind, program.run))
-        return found
+            for branch in _branches(definition.expression, type_name):
+                if definition.param.kind == "composite":
+                    extractor, heads = _composite(definition, branch), _composite_heads(definition, branch)
+                elif definition.param.kind == "token":
+                    extractor, heads = _token(code, branch.run, implicit_system(type_name, definition.expression)), branch.heads
+                else:
+                    extractor, heads = _simple(code, definition.param.kind, branch.run), branch.heads
+                plan.add(extractor, heads)
+        return plan
+
+
+class _Plan(NamedTuple):
+    """Extractors by the JSON key without which they find nothing, so that an absent element costs nothing."""
+
+    always: list[Extractor]
+    by_key: dict[str, list[Extractor]]
+
+    def add(self, extractor: Extractor, heads: frozenset[str] | None) -> None:
+        if heads is None:
+            self.always.append(extractor)
+            return
+        for key in heads:
+            self.by_key.setdefault(key, []).append(extractor)
+            self.by_key.setdefault("_" + key, []).append(extractor)  # a primitive with extensions only
+
+
+def _branches(expression: str, type_name: str) -> list[Code]:
+    """The sides of a union that can give anything on this type, each by itself: an index needs no comparing of elements."""
+    codes = [Compiler(type_name, strict=False).compile(branch) for branch in branches(compile(expression).tree)]
+    return [code for code in codes if code is not NEVER]
+
+
+def _composite_heads(definition: Definition, base: Code) -> frozenset[str] | None:
+    """Of the base; where that is the resource itself, of a component."""
+    if base.heads is not None or base.type is None:
+        return base.heads
+    return compile(definition.component_expressions[-1]).program(base.type).heads
 
 
 def _simple(code: str, kind: str, run: Run) -> Extractor:
@@ -142,13 +166,13 @@ _TOKENS: dict[str, Converter] = CONVERTERS["token"]
 class _Part(NamedTuple):
     code: str
     kind: str
-    expression: str
+    expression: Expression
 
 
-def _composite(definition: Definition, run: Run) -> Extractor:
-    code = definition.param.code
+def _composite(definition: Definition, base: Code) -> Extractor:
+    code, run = definition.param.code, base.run
     parts = [
-        _Part(param.code, param.kind, expression)
+        _Part(param.code, param.kind, compile(expression))
         for param, expression in zip(definition.param.components, definition.component_expressions, strict=True)
     ]
 
@@ -166,9 +190,9 @@ def _composite(definition: Definition, run: Run) -> Extractor:
     return extract_one
 
 
-def _component(part: _Part, element: Any, env: Environment) -> tuple[Any, ...]:
+def _component(part: _Part, element: Node, env: Environment) -> tuple[Any, ...]:
     found: list[Any] = []
-    for item in compile(part.expression).items(element, env):
+    for item in part.expression.program(element.type).run(element, env):
         value, kind = (item.value, item.type) if type(item) is Node else (item, _SYSTEM_TYPES.get(type(item), ""))
         convert = None if value is None else converter(part.kind, kind, value)
         if convert is not None:

@@ -68,6 +68,7 @@ def _offset(zone: str | None) -> int:
     return (-minutes if zone[0] == "-" else minutes) * 60 * SECOND
 
 
+@lru_cache(maxsize=8192)
 def fold(text: str) -> str:
     """Without accents, case and repeated spaces: how strings are compared."""
     if text.isascii():
