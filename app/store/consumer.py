@@ -45,13 +45,14 @@ class Consumer(ABC):
 
     async def drain(self) -> int:
         """Run until caught up; how many changes. Errors of the handler are raised. For commands and tests."""
-        done = 0
-        conflicts = 0
+        done = conflicts = 0
         while True:
+            before = await self.position()
             try:
                 number = await self._step(self.batch)
             except (Conflict, PreconditionFailed):
-                conflicts += 1  # another process moved the cursor or wrote what we were about to write
+                # Another process moved the cursor (then there is less to do), or wrote what we were about to write.
+                conflicts = 0 if await self.position() != before else conflicts + 1
                 if conflicts > ATTEMPTS:
                     raise
                 continue

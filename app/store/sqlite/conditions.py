@@ -83,7 +83,7 @@ def condition(param: t.Param, modifier: str | None, value: t.Value, a: str) -> S
         case t.UriValue():
             return _uri(value.uri, modifier, a)
         case t.ReferenceValue():
-            return _reference(param, value, a)
+            return _reference(value, a)
         case t.DateValue():
             return date_condition(f"{a}.low", f"{a}.high", value)
         case t.NumberValue():
@@ -121,7 +121,7 @@ def _string(value: t.StringValue, modifier: str | None, a: str) -> Sql:
 
 def _uri(uri: str, modifier: str | None, a: str) -> Sql:
     if modifier == "below":
-        stem = uri if uri.endswith("/") else uri + "/"
+        stem = uri.rstrip("/") + "/"
         return any_of([Sql(f"{a}.folded = ?", (uri,)), _prefix(f"{a}.folded", stem)])
     if modifier == "above":
         return one_of(f"{a}.folded", _ancestors(uri))
@@ -133,12 +133,12 @@ def _ancestors(uri: str) -> list[str]:
     return [uri, *(form for end in ends for form in (uri[:end], uri[: end + 1]))]
 
 
-def _reference(param: t.Param, value: t.ReferenceValue, a: str) -> Sql:
+def _reference(value: t.ReferenceValue, a: str) -> Sql:
     pieces = []
     if value.id is not None:
         pieces.append(Sql(f"{a}.id = ?", (value.id,)))
-        kinds: tuple[str, ...] = (value.type,) if value.type else param.targets
-        pieces.append(one_of(f"{a}.type", kinds) if kinds else Sql(f"{a}.type NOT IN ('', '{LOGICAL}')"))
+        known = Sql(f"{a}.type = ?", (value.type,)) if value.type else Sql(f"{a}.type NOT IN ('', '{LOGICAL}')")
+        pieces.append(known)
     elif value.url is not None:
         pieces.append(Sql(f"{a}.id = ? AND {a}.type = ''", (value.url,)))
         if value.version:
@@ -200,8 +200,8 @@ def _number(value: t.NumberValue | t.QuantityValue, a: str) -> Sql:
 
 
 def _unit(value: t.QuantityValue, a: str) -> list[Sql]:
-    if value.code and value.system:
+    if value.code is not None and value.system is not None:
         return [Sql(f"{a}.code = ? AND {a}.system = ?", (value.code, hashed(value.system)))]
-    if value.code:
+    if value.code is not None:
         return [Sql(f"({a}.code = ? OR {a}.unit = ?)", (value.code, value.code))]
-    return [Sql(f"{a}.system = ?", (hashed(value.system),))] if value.system else []
+    return [Sql(f"{a}.system = ?", (hashed(value.system),))] if value.system is not None else []

@@ -82,46 +82,33 @@ def reference_forms(entry: t.Reference) -> list[tuple[str, str, str]]:
     return forms
 
 
-_EMPTY: dict[str, Any] = dict.fromkeys(("code", "system", "low", "high", "unit", "folded", "exact", "id", "type", "version"))
-
-
 def _composite(type: str, ord: int, composite: t.Composite) -> list[Row]:
     key = param_key(type, composite.param)
     return [
-        (key, ord, pos, number, *columns.values())
+        (key, ord, pos, number, *columns)
         for pos, component in enumerate(composite.components)
         for number, columns in enumerate(_columns(component))
     ]
 
 
-def _columns(component: tuple[t.Entry, ...]) -> list[dict[str, Any]]:
-    """The columns of the index table that each entry would have had of its own."""
-    made: list[dict[str, Any]] = []
+def _columns(component: tuple[t.Entry, ...]) -> list[Row]:
+    """`code, system, low, high, unit, folded, exact, id, type, version`: those that the entry's own index table has."""
+    made: list[Row] = []
     for entry in component:
         match entry:
             case t.Token():
-                made.append(_EMPTY | {"code": entry.code, "system": hashed(entry.system)})
-            case t.String():
-                made.append(_EMPTY | {"folded": entry.folded, "exact": entry.exact})
-            case t.Uri():
-                made.append(_EMPTY | {"folded": entry.uri, "exact": ""})
-            case t.Date() | t.Number():
-                made.append(_EMPTY | {"low": entry.low, "high": entry.high, "code": None, "system": 0, "unit": ""})
+                made.append((entry.code, hashed(entry.system), None, None, None, None, None, None, None, None))
             case t.Quantity():
-                made.append(
-                    _EMPTY
-                    | {
-                        "low": entry.low,
-                        "high": entry.high,
-                        "code": entry.code,
-                        "system": hashed(entry.system),
-                        "unit": entry.unit,
-                    }
-                )
+                system = hashed(entry.system)
+                made.append((entry.code, system, entry.low, entry.high, entry.unit, None, None, None, None, None))
+            case t.Date() | t.Number():
+                made.append((None, None, entry.low, entry.high, None, None, None, None, None, None))
+            case t.String():
+                made.append((None, None, None, None, None, entry.folded, entry.exact, None, None, None))
+            case t.Uri():
+                made.append((None, None, None, None, None, entry.uri, "", None, None, None))
             case t.Reference():
-                made.extend(
-                    _EMPTY | {"id": id, "type": target, "version": version} for id, target, version in reference_forms(entry)
-                )
-            case _:
-                continue
+                made.extend((None, None, None, None, None, None, None, *form) for form in reference_forms(entry))
+            case t.OfType() | t.Composite():
+                continue  # no R4 composite has them
     return made

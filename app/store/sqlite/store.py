@@ -44,7 +44,7 @@ class SQLiteStore:
 
     def __init__(self, path: str, extract: Extract | None = None) -> None:
         self.url = f"sqlite:///{path}" if path else "sqlite://"
-        self._path = path
+        self.path = path
         self._extract = extract
         self._scratch: str | None = None
         self._head = 0
@@ -61,19 +61,20 @@ class SQLiteStore:
             from app.fhir.search.extract import extract
 
             self._extract = extract
-        if not self._path:
+        if not self.path:
             self._scratch = tempfile.mkdtemp(prefix="csor-")
-            self._path = str(Path(self._scratch) / "store.db")
+            self.path = str(Path(self._scratch) / "store.db")
         with translated():
             await asyncio.to_thread(self._open)
 
     def _open(self) -> None:
-        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-        writing = connect(self._path, cache_mb=64, write=True)
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        writing = connect(self.path, cache_mb=64, write=True)
         migrate(writing)
-        self._reading = connect(self._path, cache_mb=32)
+        self._reading = connect(self.path, cache_mb=32)
         self._key = bytes(self._reading.execute("SELECT value FROM setting WHERE name = 'cursor_key'").fetchone()[0])
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        self.writer_connection = writing
         self._writer = Writer(writing, self._counters.load, lambda committed: None)
 
     async def close(self) -> None:
@@ -94,7 +95,7 @@ class SQLiteStore:
         def run() -> T:
             connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
             if connection is None:
-                connection = self._local.connection = connect(self._path)
+                connection = self._local.connection = connect(self.path)
                 self._connections.append(connection)
             with translated():
                 connection.execute("BEGIN")

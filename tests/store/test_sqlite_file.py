@@ -1,0 +1,147 @@
+"""The file itself: pragmas, migrations, newer schemas, damage, and a disk that is full."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from app.fhir.errors import NotFound, NotSupported, Unavailable
+from app.security.access import SYSTEM
+from app.store.open import open_store
+from app.store.protocol import Put
+from app.store.sqlite import schema
+from app.store.sqlite.connection import connect
+from app.store.sqlite.store import SQLiteStore
+from tests.contract.builders import patient
+from tests.support import open_test_store
+
+
+def test_writers_are_durable_and_readers_cannot_write(tmp_path: Path) -> None:
+    writer = connect(str(tmp_path / "s.db"), write=True)
+    assert writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert writer.execute("PRAGMA synchronous").fetchone() == (2,)
+    reader = connect(str(tmp_path / "s.db"))
+    with pytest.raises(sqlite3.OperationalError):
+        reader.execute("CREATE TABLE x (a)")
+    writer.close()
+    reader.close()
+
+
+async def test_a_store_opens_again_as_it_was(tmp_path: Path) -> None:
+    store = await open_test_store(tmp_path)
+    (stored,) = await store.commit(SYSTEM, [Put(patient("a"))])
+    await store.close()
+    again = await open_test_store(tmp_path)
+    assert await again.read(SYSTEM, "Patient", "a") == stored
+    await again.close()
+
+
+async def test_a_newer_schema_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    await (await open_test_store(tmp_path)).close()
+    with sqlite3.connect(tmp_path / "store.db") as raw:
+        raw.execute("PRAGMA user_version = 999")
+    with pytest.raises(Unavailable, match="newer version"):
+        await open_test_store(tmp_path)
+
+
+def test_an_interrupted_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TABLE half (a)")
+        raise RuntimeError("the power went")
+
+    connection = connect(str(tmp_path / "s.db"), write=True)
+    schema.migrate(connection)
+    before = connection.execute("SELECT name FROM sqlite_schema ORDER BY name").fetchall()
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, breaks))
+    with pytest.raises(RuntimeError):
+        schema.migrate(connection)
+    assert connection.execute("SELECT name FROM sqlite_schema ORDER BY name").fetchall() == before
+    assert connection.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS) - 1,)
+    connection.close()
+
+
+async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_bytes(b"not a database, but long enough to be looked at " * 100)
+    with pytest.raises(Unavailable, match="not an SQLite database"):
+        await open_test_store(tmp_path)
+    with pytest.raises(Unavailable):
+        await open_store(f"sqlite:///{tmp_path}").open()
+
+
+async def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    store = await open_test_store(tmp_path)
+    assert isinstance(store, SQLiteStore)
+    await store.commit(SYSTEM, [Put(patient("a"))])
+    pages = store.writer_connection.execute("PRAGMA page_count").fetchone()[0]
+    store.writer_connection.execute(f"PRAGMA max_page_count = {pages + 4}")
+    with pytest.raises(Unavailable, match="disk is full"):
+        await store.commit(SYSTEM, [Put(patient("big", "x" * 200_000))])
+    assert (await store.read(SYSTEM, "Patient", "a")).version == 1
+    with pytest.raises(NotFound):
+        await store.read(SYSTEM, "Patient", "big")
+    store.writer_connection.execute("PRAGMA max_page_count = 1073741823")
+    await store.commit(SYSTEM, [Put(patient("big", "x" * 200_000))])
+    assert await store.check() == []
+    await store.close()
+
+
+async def test_a_held_lock_is_a_sentence_not_a_hang(tmp_path: Path) -> None:
+    store = await open_test_store(tmp_path)
+    assert isinstance(store, SQLiteStore)
+    store.writer_connection.execute("PRAGMA busy_timeout = 20")
+    other = connect(str(tmp_path / "store.db"), write=True)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unavailable, match="try again"):
+        await store.commit(SYSTEM, [Put(patient("a"))])
+    other.execute("ROLLBACK")
+    await store.commit(SYSTEM, [Put(patient("a"))])
+    other.close()
+    await store.close()
+
+
+async def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = await open_test_store(tmp_path)
+    await store.close()
+    with pytest.raises(Unavailable):
+        await store.commit(SYSTEM, [Put(patient("a"))])
+
+
+async def test_check_finds_what_was_tampered_with(tmp_path: Path) -> None:
+    store = await open_test_store(tmp_path)
+    await store.commit(SYSTEM, [Put(patient(id)) for id in "abcdef"])
+    assert await store.check() == []
+    with sqlite3.connect(tmp_path / "store.db") as raw:
+        raw.execute("DELETE FROM string WHERE rid = 1")
+        raw.execute("DELETE FROM version WHERE seq = 3")
+        raw.execute("UPDATE tally SET n = 9")
+        raw.execute("INSERT INTO owner VALUES (2, 'RA1', 'Patient')")
+        raw.execute("INSERT INTO record VALUES ('cursor', 'c', '', '', NULL, '', 1, 1, '{\"seq\": 99}', NULL)")
+    findings = " ".join(await store.check())
+    for word in (
+        "string index of Patient/a",
+        "feed ends at 6, but has 5",
+        "Patient/c",
+        "count of Patient",
+        "owner marks of Patient/b",
+        "'c'",
+    ):
+        assert word in findings
+    assert await store.reindex() == 5
+    assert "string index" not in " ".join(await store.check())
+    await store.close()
+
+
+@pytest.mark.parametrize("url", ["mongodb://x/y", "postgres://x", "", "store.db"])
+def test_other_stores_are_refused_with_a_sentence(url: str) -> None:
+    with pytest.raises(NotSupported):
+        open_store(url)
+
+
+async def test_a_temporary_store_goes_when_it_is_closed() -> None:
+    store = open_store("sqlite://")
+    await store.open()
+    await store.commit(SYSTEM, [Put(patient("a"))])
+    path = Path(store.path)  # type: ignore[attr-defined]
+    assert path.is_file()
+    await store.close()
+    assert not path.exists()
