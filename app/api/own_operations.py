@@ -97,11 +97,11 @@ async def _everything(store: Store, access: Access, request: OperationRequest) -
         found.append(patient)
     following = ""
     while index < len(types):
-        if len(found) >= count:
+        room = count - len(found)
+        page = await store.search(access, _plan(types[index], request, room or 1, cursor or None))
+        if not room and page.matches:  # full, and there is more
             following = f"{index}.{cursor}"
             break
-        plan = _plan(types[index], request, count - len(found), cursor or None)
-        page = await store.search(access, plan)
         found += page.matches
         cursor = page.cursor or ""
         if not cursor:

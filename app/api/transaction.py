@@ -19,7 +19,7 @@ from app.fhir.references import places, rewrite
 from app.ids import new_id
 from app.security.access import Access
 from app.security.scopes import require
-from app.store.protocol import Delete, Guard, Put, Stored, Write
+from app.store.protocol import Delete, Guard, Put, Stored, VersionConflict, Write
 
 _VERBS = {"POST": "c", "PUT": "u", "DELETE": "d"}
 _LOCAL = ("urn:uuid:", "urn:oid:")
@@ -62,7 +62,10 @@ async def transact(context: Context, access: Access, again: Callable[[], dict[st
         await _identify(context, access, entries, decided, base)
         await _resolve(context, access, entries, decided, base)
         await _collect(context, access, entries, decided)
-        results = await context.store.commit(access, decided.writes, decided.guards)
+        try:
+            results = await context.store.commit(access, decided.writes, decided.guards)
+        except VersionConflict as error:
+            raise await _stale(context, access, entries, decided, error) from error
         return _outcomes(entries, decided, results)
 
     return await settle(attempt)
@@ -198,6 +201,19 @@ async def _collect(context: Context, access: Access, entries: Sequence[Entry], d
         except FHIRError as error:
             raise entry.located(error) from error
     decided.writes += extra
+
+
+async def _stale(
+    context: Context, access: Access, entries: Sequence[Entry], decided: _Decided, error: VersionConflict
+) -> FHIRError:
+    """The same error at the entry whose If-Match does not hold."""
+    for entry in entries:
+        if not entry.request.get("ifMatch") or entry.index not in decided.identity:
+            continue
+        current = await context.store.read_many(access, [decided.identity[entry.index]])
+        if [stored.version for stored in current] != [version_of(str(entry.request["ifMatch"]), "ifMatch")]:
+            return entry.located(error)
+    return error
 
 
 def _outcomes(entries: Sequence[Entry], decided: _Decided, results: Sequence[Stored | None]) -> dict[int, Outcome]:
