@@ -48,6 +48,11 @@ def parse(raw: bytes) -> etree._Element:
         raise Malformed(f"XML is malformed: {error}.") from None
 
 
+def canonical(text: str) -> bytes:
+    """Canonical XML (C14N): equal bytes for documents that differ only in how they are written."""
+    return etree.tostring(parse(text.encode()), method="c14n")
+
+
 # ---- reading --------------------------------------------------------------------------------------------------------------
 
 
@@ -174,7 +179,8 @@ def _type_of(resource: Any, definitions: Definitions) -> str:
 
 def _fill(node: etree._Element, value: Mapping[str, Any], type_name: str, definitions: Definitions) -> None:
     left = set(value)
-    left.discard("resourceType")
+    if definitions.types[type_name].kind == "resource":
+        left.discard("resourceType")
     for key, element in definitions.json_elements(type_name).items():
         rest_key = "_" + key
         if key not in left and rest_key not in left:

@@ -244,9 +244,12 @@ def _unknown(definitions: Definitions, type_name: str, handlers: Mapping[str, Ha
 
 
 def _any_of(codings: Any, pairs: frozenset[tuple[str, str]]) -> bool:
-    return type(codings) is list and any(
-        type(each) is dict and type(each.get("code")) is str and (each.get("system"), each["code"]) in pairs for each in codings
-    )
+    return type(codings) is list and any(type(each) is dict and _pair(each) in pairs for each in codings)
+
+
+def _pair(coding: Mapping[str, Any]) -> tuple[str, str]:
+    system, code = coding.get("system"), coding.get("code")
+    return (system, code) if type(system) is str and type(code) is str else ("", "")
 
 
 def _extension(value: Mapping[str, Any], path: Path, report: Report) -> None:

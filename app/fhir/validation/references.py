@@ -55,7 +55,8 @@ def _sentence(fact: str, targets: frozenset[str]) -> str:
 
 
 def _contained(root: Any, identity: str) -> str | None:
-    for each in root.get("contained", ()) if isinstance(root, Mapping) else ():
+    contained = root.get("contained")
+    for each in contained if isinstance(contained, list) else ():
         if isinstance(each, Mapping) and each.get("id") == identity and isinstance(each.get("resourceType"), str):
             return str(each["resourceType"])
     return None

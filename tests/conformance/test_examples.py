@@ -1,0 +1,110 @@
+"""All 5,298 official R4 examples: every one judged rightly, kept exactly, and equal after a journey through XML."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.fhir import codec, xml
+from app.fhir.files import FileItem, read_resources
+from app.fhir.validation import Validator, references, validate
+
+pytestmark = pytest.mark.conformance
+EXAMPLES = "hl7.fhir.r4.examples-4.0.1"
+
+_NO_BASE = "a search parameter without its required base"
+_NO_NAME = "an ImplementationGuide without its required name and status, and with a reference whose id is too long"
+REALLY_INVALID = {
+    "CodeSystem-v2-0550.json": "codes that end in, or are, a no-break space",
+    "ImplementationGuide-fhir.json": _NO_NAME,
+    "Questionnaire-qs1.json": "items without their required linkId",
+    "SearchParameter-codesystem-extensions-CodeSystem-author.json": _NO_BASE,
+    "SearchParameter-codesystem-extensions-CodeSystem-effective.json": _NO_BASE,
+    "SearchParameter-codesystem-extensions-CodeSystem-end.json": _NO_BASE,
+    "SearchParameter-codesystem-extensions-CodeSystem-keyword.json": _NO_BASE,
+    "SearchParameter-codesystem-extensions-CodeSystem-workflow.json": _NO_BASE,
+    "SearchParameter-questionnaireresponse-extensions-QuestionnaireResponse-item-subject.json": "an id of more than 64 characters",
+    "SearchParameter-valueset-extensions-ValueSet-author.json": _NO_BASE,
+    "SearchParameter-valueset-extensions-ValueSet-effective.json": _NO_BASE,
+    "SearchParameter-valueset-extensions-ValueSet-end.json": _NO_BASE,
+    "SearchParameter-valueset-extensions-ValueSet-keyword.json": _NO_BASE,
+    "SearchParameter-valueset-extensions-ValueSet-workflow.json": _NO_BASE,
+    "ig-r4.json": _NO_NAME,
+}
+
+
+@pytest.fixture(scope="session")
+def examples(csor_data: Callable[[str], Path]) -> Callable[[], Iterator[FileItem]]:
+    directory = csor_data(EXAMPLES)
+    return lambda: read_resources([directory])
+
+
+def test_all_are_valid_but_those_that_are_not(examples: Callable[[], Iterator[FileItem]]) -> None:
+    refused, count = {}, 0
+    for item in examples():
+        count += 1
+        issues = validate(item.decode())
+        if issues:
+            refused[item.path.name] = [str(issue) for issue in issues[:3]]
+    assert count == 5298
+    assert refused.keys() == REALLY_INVALID.keys(), {name: refused[name] for name in refused.keys() - REALLY_INVALID.keys()}
+
+
+def test_references_beyond_the_table_are_exactly_those_that_the_examples_need(
+    examples: Callable[[], Iterator[FileItem]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = len(references.BEYOND_THE_TABLE)
+    monkeypatch.setattr(references, "BEYOND_THE_TABLE", {})
+    strict = Validator()
+    wanted = {
+        "DeviceMetric-example.json",
+        "DeviceUseStatement-example.json",
+        "MedicationRequest-medrx0301.json",
+        "Observation-clinical-gender.json",
+    }
+    refused = {
+        item.path.name: [issue.expression for issue in issues]
+        for item in examples()
+        if item.path.name.startswith(("DeviceMetric", "DeviceUse", "MedicationRequest", "Observation"))
+        and (issues := strict.validate(item.decode()))
+    }
+    assert refused.keys() == wanted
+    assert allowed == len(wanted)
+
+
+def _canonical(value: Any) -> Any:
+    """The value with narratives in canonical XML: they may be written in more than one way."""
+    if isinstance(value, dict):
+        return {
+            key: xml.canonical(each) if key == "div" and isinstance(each, str) else _canonical(each)
+            for key, each in value.items()
+        }
+    return [_canonical(each) for each in value] if isinstance(value, list) else value
+
+
+def _exact(value: Any) -> bytes:
+    return codec.encode(_sorted(value))
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(each) for each in value] if isinstance(value, list) else value
+
+
+def test_json_keeps_every_digit(examples: Callable[[], Iterator[FileItem]]) -> None:
+    for item in examples():
+        value = item.decode()
+        kept = json.loads(codec.encode(value), parse_float=str, parse_int=str)
+        written = json.loads(item.raw, parse_float=str, parse_int=str)
+        assert kept == written, item.where
+
+
+@pytest.mark.slow
+def test_xml_and_back_is_equal(examples: Callable[[], Iterator[FileItem]]) -> None:
+    for item in examples():
+        value = item.decode()
+        back = xml.decode(xml.encode(value))
+        assert _exact(_canonical(back)) == _exact(_canonical(value)), item.where
