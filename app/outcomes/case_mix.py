@@ -95,7 +95,7 @@ def factor_names(specification: Specification) -> list[str]:
 
 
 def design(cases: Sequence[CaseFacts], specification: Specification) -> Floats:
-    """The design (n, k): a column for each of `factor_names`. About 8 µs a case."""
+    """The design (n, k): a column for each of `factor_names`. About 2 µs a case."""
     names = factor_names(specification)
     place = {name: column for column, name in enumerate(names)}
     rows = np.zeros((len(cases), len(names)))

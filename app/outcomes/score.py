@@ -66,7 +66,7 @@ def levels_of(facts: CaseFacts, weights: WeightSet) -> list[int]:
 
 
 def score_many(cases: Sequence[CaseFacts], weights: WeightSet, *, confidence: float = 0.95) -> Scores:
-    """Scores of many cases at once; about 5 µs a case."""
+    """Scores of many cases at once; about 4 µs a case."""
     reached = np.array([levels_of(facts, weights) for facts in cases], dtype=np.int64).reshape(len(cases), len(ATTRIBUTES))
     known = reached[:, _QUALITY] != UNKNOWN
     final = np.array([facts.outcome_known for facts in cases], dtype=bool)

@@ -71,7 +71,11 @@ def quantile(chances: Numbers, p: float) -> int:
 
 def limits(chances: Numbers, p: Numbers) -> Floats:
     """Limits for the count, interpolated for drawing as in `funnel`; one for each of `p`."""
-    mass = pmf(chances)
+    return limits_of(pmf(chances), p)
+
+
+def limits_of(mass: Floats, p: Numbers) -> Floats:
+    """The same from a mass function that is at hand."""
     cumulative = np.cumsum(mass)
     wanted = floats(p, "probabilities", low=0, high=1)
     rank = np.minimum(np.searchsorted(cumulative, wanted), len(mass) - 1)
