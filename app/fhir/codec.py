@@ -75,11 +75,18 @@ def decode_lines(stream: BinaryIO, max_line: int = MAX_LINE) -> Iterator[tuple[i
     for number, raw in lines(stream, max_line):
         try:
             if len(raw) > max_line:
-                raise Malformed(f"The line is longer than {max_line} bytes.")
-            yield number, decode(raw)
+                raise Malformed(f"The line is longer than {max_line} bytes.", line=number)
+            yield number, decode_line(raw, number)
         except Malformed as error:
-            column = error.issues[0].column
-            yield number, Malformed(error.issues[0].diagnostics, line=number, column=column)
+            yield number, error
+
+
+def decode_line(raw: bytes, number: int) -> dict[str, Any]:
+    """`decode` of one line of many: Malformed tells that line."""
+    try:
+        return decode(raw)
+    except Malformed as error:
+        raise Malformed(error.issues[0].diagnostics, line=number, column=error.issues[0].column) from None
 
 
 def lines(stream: BinaryIO, max_line: int = MAX_LINE) -> Iterator[tuple[int, bytes]]:
@@ -91,7 +98,7 @@ def lines(stream: BinaryIO, max_line: int = MAX_LINE) -> Iterator[tuple[int, byt
         while len(rest) > max_line and not rest.endswith(b"\n"):
             rest = stream.readline(max_line + 1)
         if raw.strip():
-            yield number, raw
+            yield number, raw.rstrip(b"\r\n")
 
 
 def depth(raw: bytes) -> int:

@@ -43,7 +43,8 @@ def parse(raw: bytes) -> etree._Element:
     try:
         return etree.fromstring(raw, _parser)
     except etree.XMLSyntaxError as error:
-        raise Malformed(f"XML is malformed: {error.msg or 'empty document'}.", line=error.lineno, column=error.offset) from None
+        reason = (error.msg or "empty document").partition(", line ")[0]
+        raise Malformed(f"XML is malformed: {reason}.", line=error.lineno, column=error.offset) from None
     except ValueError as error:
         raise Malformed(f"XML is malformed: {error}.") from None
 
