@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from app.security.access import Access
-from app.store.protocol import Store, Write
+from app.store.protocol import Guard, Store, Write
 
-Hook = Callable[[Access, dict[str, Any]], Awaitable[Sequence[Write]]]
+Hook = Callable[[Access, dict[str, Any]], Awaitable[Sequence[Write | Guard]]]
 
 
 def hooks(store: Store) -> Mapping[str, Hook]:

@@ -11,7 +11,7 @@ import msgspec
 from app import clock, names
 from app.fhir.errors import NotFound
 from app.outcomes.case_facts import CaseFacts
-from app.registry.facts import at_day, condition_of, facts_from, patient_of
+from app.registry.facts import at_day, facts_from, patient_of
 from app.registry.plans import coded, every, of_patient
 from app.security.access import SYSTEM, Access
 from app.store.consumer import Consumer
@@ -76,7 +76,7 @@ class CaseFactsConsumer(Consumer):
             for episode in resources:
                 if episode["resourceType"] == "EpisodeOfCare":
                     case = str(episode["id"])
-                    facts = facts_from(resources, today, case) if condition_of(episode) else None
+                    facts = facts_from(resources, today, case)
                     writes.append(PutRecord(_record(facts)) if facts else DeleteRecord(KIND, case))
         return writes
 

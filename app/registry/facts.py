@@ -36,17 +36,16 @@ class Visit(NamedTuple):
 def facts_from(resources: Sequence[dict[str, Any]], today: date, case: str | None = None) -> CaseFacts | None:
     """The facts of one case, from the child's own resources (others are passed over).
 
-    `case` is the EpisodeOfCare's id; without it the only, or first, case of the child. None where there is no such case, or nothing
-    yet says when it began.
+    `case` is the EpisodeOfCare's id; without it the only, or first, case of the child. None where there is no such case (`cases_of`), or
+    nothing yet says when it began.
     """
     by_type: dict[str, list[dict[str, Any]]] = {}
     for resource in resources:
         by_type.setdefault(resource["resourceType"], []).append(resource)
-    cases = [episode for episode in by_type.get("EpisodeOfCare", ()) if condition_of(episode)]
-    wanted = [episode for episode in cases if case in (None, episode["id"])]
-    if not wanted or not by_type.get("Patient"):
+    cases = cases_of(by_type.get("EpisodeOfCare", ()))
+    episode = next((each for each in cases if case in (None, each["id"])), None)
+    if episode is None or not by_type.get("Patient"):
         return None
-    episode = min(wanted, key=lambda each: str(each["id"]))
     condition = condition_of(episode)
     assert condition is not None
     patient = _patient(by_type["Patient"], episode)
@@ -91,6 +90,15 @@ def at_day(facts: CaseFacts, today: date) -> CaseFacts:
 
 
 # ---- the case itself ------------------------------------------------------------------------------------------------
+
+
+def cases_of(episodes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cases of one child, one for each condition, by id. Where a merge of records left two for a condition, the earlier is the case."""
+    chosen: dict[str, dict[str, Any]] = {}
+    for episode in sorted(episodes, key=lambda each: (each.get("period", {}).get("start", "9"), str(each["id"]))):
+        if condition := condition_of(episode):
+            chosen.setdefault(condition, episode)
+    return sorted(chosen.values(), key=lambda each: str(each["id"]))
 
 
 def condition_of(episode: dict[str, Any]) -> str | None:

@@ -120,6 +120,14 @@ class TestOperations:
         assert [o.code for o in urethra.operations] == ["M765"]
         assert (urethra.index_date, urethra.hospital) == ("2023-02-01", "ZBB")
 
+    def test_two_cases_of_one_condition_left_by_a_merge_are_one(self) -> None:
+        left = [case("b", period={"start": "2023-01-03"}), case("a", period={"start": "2023-02-01"})]
+        second = procedure("2", "2023-02-01", kind="major-planned")
+        told = facts_from([patient(), *left, INDEX, second], TODAY)
+        assert told is not None
+        assert (told.case, len(told.operations)) == ("b", 2)
+        assert facts_from([patient(), *left, INDEX, second], TODAY, "a") is None
+
 
 class TestInfections:
     def test_one_for_each_stay_whoever_tells_of_it(self) -> None:
