@@ -9,7 +9,9 @@ from tests.intake.hl7v2.messages import message, msh, pid
 PROBLEM = Problem("This is no date", "PID[1]-7", ack.DATA_TYPE)
 
 
-def answer(raw: bytes, verdict: ack.Verdict = "accept", problems: tuple[Problem, ...] = (), mode: ack.Mode = "auto") -> er7.Message:
+def answer(
+    raw: bytes, verdict: ack.Verdict = "accept", problems: tuple[Problem, ...] = (), mode: ack.Mode = "auto"
+) -> er7.Message:
     built = ack.build(er7.parse(raw), verdict, problems, mode=mode)
     assert built.endswith(b"\r")
     return er7.parse(built)
@@ -70,7 +72,9 @@ def test_bytes_without_a_header_get_an_answer_too() -> None:
     assert (built["MSA-1"], built["MSA-2"]) == ("AR", "")
 
 
-@pytest.mark.parametrize(("condition", "accepted", "failed"), [("AL", True, True), ("NE", False, False), ("ER", False, True), ("SU", True, False)])
+@pytest.mark.parametrize(
+    ("condition", "accepted", "failed"), [("AL", True, True), ("NE", False, False), ("ER", False, True), ("SU", True, False)]
+)
 def test_msh_15_says_which_answers_are_wanted(condition: str, accepted: bool, failed: bool) -> None:
     parsed = er7.parse(msh(f15=condition).encode())
     assert (ack.wanted(parsed, "accept"), ack.wanted(parsed, "reject")) == (accepted, failed)

@@ -26,7 +26,10 @@ def test_any_bytes_after_a_header_come_back(tail: bytes) -> None:
     assert message.encode() == raw
 
 
-@given(st.lists(st.text(st.sampled_from("AB1|^~\\&\r\n\" é\u2026\x0b"), max_size=30), max_size=8), st.sampled_from(["utf-8", "cp1252"]))
+@given(
+    st.lists(st.text(st.sampled_from('AB1|^~\\&\r\n" é\u2026\x0b'), max_size=30), max_size=8),
+    st.sampled_from(["utf-8", "cp1252"]),
+)
 @settings(max_examples=200, deadline=None)
 def test_any_segments_in_any_charset_come_back(lines: list[str], charset: str) -> None:
     raw = HEADER + b"\r" + "\r".join(lines).encode(charset)
@@ -120,14 +123,16 @@ def test_byte_order_marks(codec: str) -> None:
     assert message.encode() == raw
 
 
-@pytest.mark.parametrize("raw", [b"", b"hello", b"PID|1", b"MSH", b"MSH|", b"MSH|\r", b"MSHA^~", b"MSH|^^~\\&|A", b"MSH|^~\\&#%!|A", b"\xff\xfe\x00"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"hello", b"PID|1", b"MSH", b"MSH|", b"MSH|\r", b"MSHA^~", b"MSH|^^~\\&|A", b"MSH|^~\\&#%!|A", b"\xff\xfe\x00"]
+)
 def test_what_has_no_header_is_refused_with_a_sentence(raw: bytes) -> None:
     with pytest.raises(Malformed, match="MSH"):
         er7.parse(raw)
 
 
 def test_another_parser_agrees() -> None:
-    text = "MSH|^~\\&|PAS|RXX|||1||ADT^A01|1|T|2.4\rPID|1||a^b~c^d&e||F^G||||||x\rZXX|1|^^z|\"\"\rPV1||I"
+    text = 'MSH|^~\\&|PAS|RXX|||1||ADT^A01|1|T|2.4\rPID|1||a^b~c^d&e||F^G||||||x\rZXX|1|^^z|""\rPV1||I'
     ours, theirs = er7.parse(text.encode()), hl7.parse(text)
     for mine, other in zip(ours.segments, theirs, strict=True):
         for number in range(3 if mine.name == "MSH" else 1, len(mine.fields)):

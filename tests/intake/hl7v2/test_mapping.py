@@ -12,7 +12,15 @@ PR1 = "PR1|1||G07.1^Repair of fistula^OPCS4||202403021030"
 
 
 async def test_an_admission(send: Send, store: Store) -> None:
-    answer = await send(message("A01", pid(f22="A", f11="1 Road^^Town^^ab1 2cd^^H"), pv1(f9="C3456789^Darwin^Sam^^^Dr^^^GMC", f10="171", f14="19"), DG1, PR1))
+    answer = await send(
+        message(
+            "A01",
+            pid(f22="A", f11="1 Road^^Town^^ab1 2cd^^H"),
+            pv1(f9="C3456789^Darwin^Sam^^^Dr^^^GMC", f10="171", f14="19"),
+            DG1,
+            PR1,
+        )
+    )
     assert answer["MSA-1"] == "AA"
     patient = await only(store, "Patient")
     assert {(each["system"], each["value"]) for each in patient["identifier"]} == {
@@ -109,7 +117,13 @@ async def test_what_other_channels_put_into_a_resource_stays(send: Send, store: 
 
 async def test_variants_of_the_nhs_number(send: Send, store: Store) -> None:
     for number, written in enumerate(
-        ["9990000018^^^NHS^NH", "999 000 0026^^^NHS^HN", "9990000034^^^NHSNBR^NHSNMBR", "9990000042^^^NHSNMBR", "9990000050^^^^NH"]
+        [
+            "9990000018^^^NHS^NH",
+            "999 000 0026^^^NHS^HN",
+            "9990000034^^^NHSNBR^NHSNMBR",
+            "9990000042^^^NHSNMBR",
+            "9990000050^^^^NH",
+        ]
     ):
         await send(message("A28", pid(mrn="", nhs="", f3=f"{written}~K{number}^^^MRENTR^MEDREC"), control=str(number)))
     found = [each["identifier"] for each in await resources(store, "Patient")]
@@ -241,7 +255,16 @@ async def test_every_resource_passes_a_second_opinion(send: Send, store: Store) 
 
     from fhir.resources.R4B import get_fhir_model_class
 
-    await send(message("A01", pid(f22="A", f29="20240310", f7="202402281155"), pv1(f9="C1^A^B^^^Dr^^^GMC", f36="4", f45="202403101000"), DG1, PR1, "NK1|1|Example^Mum|MTH^Mother||0123"))
+    await send(
+        message(
+            "A01",
+            pid(f22="A", f29="20240310", f7="202402281155"),
+            pv1(f9="C1^A^B^^^Dr^^^GMC", f36="4", f45="202403101000"),
+            DG1,
+            PR1,
+            "NK1|1|Example^Mum|MTH^Mother||0123",
+        )
+    )
     await send(result("OBR|1||L1|CRP", "OBX|1|NM|1^x^L||5.0||||||F"))
     seen = set()
     async for stored in store.scan(_system()):

@@ -58,7 +58,9 @@ async def facts(store: Store) -> Any:
 
 
 def plain(resource: dict[str, Any]) -> dict[str, Any]:
-    left = {key: value for key, value in resource.items() if key not in ("id", "meta", "link", "identifier", "subject", "encounter")}
+    left = {
+        key: value for key, value in resource.items() if key not in ("id", "meta", "link", "identifier", "subject", "encounter")
+    }
     return dict(sorted(left.items()))
 
 

@@ -28,7 +28,9 @@ def test_precision_and_zone(written: str, text: str) -> None:
     assert time is not None and time.text == text and not time.doubt
 
 
-@pytest.mark.parametrize("written", ["20240230", "20241301", "2024010125", "yesterday", "", "99999999999", "00000101", "2024010112601"])
+@pytest.mark.parametrize(
+    "written", ["20240230", "20241301", "2024010125", "yesterday", "", "99999999999", "00000101", "2024010112601"]
+)
 def test_what_is_no_time_is_none(written: str) -> None:
     assert read(written, LONDON) is None
 
@@ -46,4 +48,6 @@ def test_the_spring_hour_that_never_was_is_flagged() -> None:
 
 
 def test_a_day_is_the_same_day_in_any_zone() -> None:
-    assert {getattr(read("20240701", zone), "text", None) for zone in (LONDON, "Pacific/Auckland", "America/New_York")} == {"2024-07-01"}
+    assert {getattr(read("20240701", zone), "text", None) for zone in (LONDON, "Pacific/Auckland", "America/New_York")} == {
+        "2024-07-01"
+    }
