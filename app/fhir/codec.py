@@ -44,7 +44,9 @@ def decode(raw: bytes) -> dict[str, Any]:
     """
     if raw.startswith(_BOM):
         raw = raw[3:]
-    _check_depth(raw)
+    openings = raw.count(b"{") + raw.count(b"[")
+    if openings > MAX_DEPTH:
+        _check_depth(raw, openings)
     try:
         value = _decoder.decode(raw)
     except msgspec.ValidationError as error:
@@ -60,7 +62,7 @@ def decode(raw: bytes) -> dict[str, Any]:
     if type(value) is not dict:
         raise Malformed(f"JSON must be one object, but this is {_kind(value)}.", line=1, column=1)
     # Each string is two quotes, so a key that was lost to its double shows as missing quotes. An escaped quote could hide one.
-    if raw.count(b'"') != _encoder.encode(value).count(b'"') or b"\\u0022" in raw:
+    if raw.count(b'"') != _encoder.encode(value).count(b'"') or (b"\\" in raw and b"\\u0022" in raw):
         _refuse_duplicates(raw)
     return value
 
@@ -108,10 +110,7 @@ def depth(raw: bytes) -> int:
     return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
 
 
-def _check_depth(raw: bytes) -> None:
-    openings = raw.count(b"{") + raw.count(b"[")
-    if openings <= MAX_DEPTH:
-        return
+def _check_depth(raw: bytes, openings: int) -> None:
     # Laid out with one space a level, depth is a search for a long indent: five times as fast as counting, while the layout is small.
     if (openings + raw.count(b",")) * 1000 <= _LAYOUT_BUDGET:
         try:

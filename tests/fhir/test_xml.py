@@ -137,6 +137,9 @@ LAUGHS = b"".join(b'<!ENTITY l%d "%s">' % (level, b"&l%d;" % (level - 1) * 10) f
         document("<extension>" * 300 + "</extension>" * 300),
         document("<extension url='u'>" * 150 + "</extension>" * 150),
         b"<a>" * 1_000_000,
+        "<!DOCTYPE P [<!ENTITY a 'b'>]><Patient xmlns='http://hl7.org/fhir'><id value='&a;'/></Patient>".encode("utf-16-le"),
+        "<!DOCTYPE P [<!ENTITY a 'b'>]><Patient xmlns='http://hl7.org/fhir'><id value='&a;'/></Patient>".encode("utf-32-be"),
+        "<?xml version='1.0' encoding='cp037'?><!DOCTYPE P []><Patient xmlns='http://hl7.org/fhir'/>".encode("cp037"),
     ],
     ids=[
         "laughs",

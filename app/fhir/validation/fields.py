@@ -29,14 +29,18 @@ _NULL = "null is not a value: leave the element out, or give it one."
 
 
 def test_of(type_name: str, codes: frozenset[str] | None) -> Test:
-    """The quick test of a primitive type, or of membership in a required code list."""
+    """The quick test of a primitive type, or of membership in a required code list. It may raise TypeError for a non-string."""
     if codes is None:
         return primitives.TESTS[type_name]
+    return codes.__contains__
 
-    def member(value: Any) -> bool:
-        return type(value) is str and value in codes
 
-    return member
+def passes(test: Test, value: Any) -> bool:
+    """The test, with a TypeError as a no."""
+    try:
+        return test(value)
+    except TypeError:
+        return False
 
 
 def many(test: Test) -> Test:
@@ -78,7 +82,7 @@ def refused(element: Element, type_name: str, codes: frozenset[str] | None, test
         companions = holder.get("_" + name)
         for index, value in enumerate(values):
             has_companion = type(companions) is list and index < len(companions) and companions[index] is not None
-            if not test(value) and not (value is None and has_companion):
+            if not passes(test, value) and not (value is None and has_companion):
                 explain(value, (path, name, index), report)
 
     return repeated if element.is_list else single

@@ -29,7 +29,7 @@ _oid = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+").fullmatch
 _uuid = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _code = re.compile(r"\S+(?:\s\S+)*").fullmatch
 _odd = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]").search
-_space = re.compile(r"\s").search
+_blank = re.compile(r"[\s\x00-\x1f\x7f]").search
 
 
 def _real_day(text: str) -> bool:
@@ -87,7 +87,9 @@ def is_code(value: Any) -> bool:
 
 
 def is_uri(value: Any) -> bool:
-    return type(value) is str and value != "" and _space(value) is None and value.isprintable()
+    if type(value) is not str or not value:
+        return False
+    return (value.isprintable() and " " not in value) or _blank(value) is None
 
 
 def is_oid(value: Any) -> bool:
