@@ -152,6 +152,9 @@ LAUGHS = b"".join(b'<!ENTITY l%d "%s">' % (level, b"&l%d;" % (level - 1) * 10) f
         "deep",
         "deep-but-parsable",
         "unclosed",
+        "utf-16",
+        "utf-32",
+        "ebcdic",
     ],
 )
 def test_attacks_end_in_a_refusal(raw: bytes) -> None:
