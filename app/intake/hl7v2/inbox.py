@@ -157,6 +157,8 @@ class Inbox:
         application, facility = header.value(3), header.value(4)
         data.update(sender=f"{application}|{facility}", control=header.value(10), event=_event(message), version=header.value(12))
         arrival.sender = await senders.find(self.store, application, facility, sandbox=self.sandbox)
+        if arrival.sender is None and record.owner:  # taken before, when its sender was known
+            arrival.sender = Sender(application, facility, record.owner)
         return arrival, _header_problem(header, arrival.sender)
 
     async def _store(self, arrival: Arrival) -> Record | None:
