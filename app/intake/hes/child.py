@@ -25,7 +25,7 @@ class Part(NamedTuple):
 
 async def part_of(store: Store, person: str, rows: Sequence[Episode], variant: str) -> Part:
     """Link a person and make the writes, for a commit as SYSTEM."""
-    linked = await link(store, person, rows)
+    linked = await link(store, person, {e.nhs_number for e in rows if e.nhs_number}, {e.born for e in rows if e.born})
     kept = distinct(rows)
     repeated = len(rows) - len(kept)
     if isinstance(linked, str):

@@ -12,16 +12,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from app.fhir.errors import FHIRError
+from app.intake.hes.deaths import import_deaths
 from app.intake.hes.importer import Progress as Report
 from app.intake.hes.importer import import_file
 from app.intake.hes.importer import relink as relink_all
 from app.intake.hes.spells import VARIANTS
-from app.intake.hes.tally import Tally
+from app.intake.hes.tally import SHOWN, Tally
 from app.security.access import SYSTEM
 from app.store import open_store
 from app.store.protocol import Store
 
 PAGE = 500
+RULES = {
+    "ONS2": "only the register knew",
+    "ONS1": "the register's day, up to 3 days before the hospital's",
+    "MIX1": "the hospital's day, up to 3 days before the register's",
+    "HES2": "the hospital's day, more than 3 days from the register's",
+}
 
 
 def store_options(command: Any) -> Any:
@@ -95,6 +102,34 @@ def relink(url: str, data: Path) -> None:
 
 
 @hes.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@store_options
+def deaths(file: Path, url: str, data: Path) -> None:
+    """Import the register of deaths: a CSV with DOD, and PERSON_ID or NEWNHSNO. The exit code is 1 if any row was refused.
+
+    \b
+    Example:
+      csor hes deaths register.csv --data data
+    """
+
+    async def work(store: Store) -> int:
+        tally = await import_deaths(store, file)
+        table = Table(title=file.name, show_header=False)
+        lines = [("rows read", tally.rows), ("rows refused", tally.wrong)]
+        lines += [(f"told: {RULES[rule]}", count) for rule, count in sorted(tally.rules.items())]
+        lines += [(f"not linked: {reason}", count) for reason, count in sorted(tally.not_linked.items())]
+        for words, count in lines:
+            table.add_row(words, f"{count:,}")
+        console = Console()
+        console.print(table)
+        for problem in tally.problems[:SHOWN]:
+            console.print(problem, highlight=False)
+        return tally.wrong
+
+    raise SystemExit(1 if _run(work, url, data) else 0)
+
+
+@hes.command()
 @store_options
 def errors(url: str, data: Path) -> None:
     """List the rows that were refused: file, line, column, reason. The rows themselves stay in the store.
@@ -153,7 +188,7 @@ def _run(work: Callable[[Store], Awaitable[int]], url: str, data: Path) -> int:
     """Open the store, work, close it. Errors of the family become one sentence and exit code 1."""
 
     async def main() -> int:
-        store = open_store(url or f"sqlite:///{data.resolve() / 'csor.db'}")  # noqa: ASYNC240
+        store = open_store(url or f"sqlite:///{data.resolve() / 'csor.db'}")
         await store.open()
         try:
             return await work(store)

@@ -5,8 +5,6 @@ is no known child; `relink` tries them again). An import that is cut off may be 
 """
 
 import asyncio
-import csv
-import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +14,8 @@ import msgspec
 from app import clock, logs
 from app.fhir.errors import Conflict, PreconditionFailed
 from app.intake.hes.child import Part, part_of
-from app.intake.hes.episodes import Episode, Unfinished, WrongRow, episodes
+from app.intake.hes.episodes import Episode, Unfinished, episodes
+from app.intake.hes.kept import as_csv, digest_of, refused_row
 from app.intake.hes.staging import Staging
 from app.intake.hes.tally import Tally
 from app.registry.patients import organisation, organisation_reference
@@ -46,7 +45,7 @@ async def import_file(
     A file whose bytes were imported before is left alone unless `again`. `dry_run` reads and links, and writes nothing. `variant` is
     how continuous stays are joined (`spells.VARIANTS`).
     """
-    digest = _digest(path)
+    digest = digest_of(path)
     if not (again or dry_run) and await store.get_record(SYSTEM, "hes-import", digest):
         return Tally(already=True)
     run = _Run(store, digest, variant, dry_run)
@@ -74,11 +73,6 @@ async def relink(store: Store, *, variant: str = "epidm") -> Tally:
             run.tally.episodes += len(kept)
             await run.people(iter([(record.tag, kept)]), len(kept), no_progress)
     return run.tally
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Run:
@@ -109,7 +103,7 @@ class _Run:
                     self.tally.unfinished += 1
                 else:
                     self.tally.refuse(row.issue())
-                    refused.append(PutRecord(self._refused(row)))
+                    refused.append(PutRecord(refused_row(self.digest, self.header, row)))
                     if len(refused) == 500:
                         await self._commit(refused)
                         refused = []
@@ -166,16 +160,5 @@ class _Run:
             if part.link:
                 yield DeleteRecord("hes-unlinked", key)
             else:
-                raw = _csv(self.header, *(episode.row for episode in part.rows))
+                raw = as_csv(self.header, *(episode.row for episode in part.rows))
                 yield PutRecord(Record("hes-unlinked", key, raw=raw, state=part.reason, tag=part.person))
-
-    def _refused(self, row: WrongRow) -> Record:
-        place = {"line": row.line, "column": row.column, "reason": row.reason}
-        key = f"{self.digest[:16]}-{row.line:09d}"
-        return Record("hes-row-error", key, msgspec.json.encode(place), raw=_csv(self.header, row.row), tag=self.digest)
-
-
-def _csv(*rows: Sequence[str]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()

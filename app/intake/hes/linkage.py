@@ -4,14 +4,12 @@ Record kind `hes-person`, key the person's key in HES: the anchor (an opaque id 
 so that they outlive a merge of the child) and the Patient.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from app.fhir.errors import FHIRError
 from app.ids import new_id
-from app.intake.hes.episodes import Episode
 from app.registry.patients import IdentityConflict, find_child, normal_nhs_number, retained
 from app.security.access import SYSTEM
 from app.store.protocol import PutRecord, Record, Store, Stored
@@ -35,14 +33,13 @@ class Link:
     record: PutRecord | None
 
 
-async def link(store: Store, person: str, episodes: Sequence[Episode]) -> Link | str:
-    """The link of a person, or the reason why there is none."""
-    given = {episode.nhs_number for episode in episodes if episode.nhs_number}
+async def link(store: Store, person: str, given: set[str], born: set[str]) -> Link | str:
+    """The link of a person of whom these NHS numbers and dates of birth are told, or the reason why there is none."""
     numbers = {number for text in given if (number := normal_nhs_number(text))}
     if len(numbers) > 1:
         return "two NHS numbers"
     try:
-        child = await _by_number(store, next(iter(numbers), None), {e.born for e in episodes if e.born})
+        child = await _by_number(store, next(iter(numbers), None), born)
     except IdentityConflict:
         return "another date of birth"
     record = await store.get_record(SYSTEM, KIND, person)
