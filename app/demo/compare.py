@@ -4,8 +4,8 @@ from scipy import stats
 
 from app import names
 from app.demo.nation import Child, Nation
+from app.demo.report import Row
 from app.demo.truth import tally
-from app.measures.table import Row
 from app.outcomes.case_facts import CaseFacts
 from app.registry.consumer import all_case_facts
 from app.security.access import SYSTEM

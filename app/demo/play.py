@@ -49,7 +49,7 @@ class Play:
         bar = self._bar("FHIR transactions of EPR vendors", len(children))
 
         async def send(client: httpx.AsyncClient, child: Child) -> None:
-            await self._post(client, "/fhir", vendor.transaction(child, ()))
+            await self._post(client, "/fhir", vendor.transaction(child))
             if child.died and child.death_known_by != "statistics":
                 query = f"/fhir/Patient?identifier={names.NHS_NUMBER}|{child.nhs_number}"
                 await self._post(client, query, vendor.death_notice(child), method="PUT")
@@ -70,24 +70,15 @@ class Play:
         self._progress.update(bar, advance=1)
 
     async def operative_records(self) -> None:
-        """Each child's completed records, in one transaction, by the hospital's own client."""
+        """Each completed record in a transaction of its own, by the hospital's own client."""
         bar = self._bar("Operative records", len(self._nation.children))
 
         async def send(client: httpx.AsyncClient, child: Child) -> None:
             subject = {"reference": f"Patient?identifier={names.NHS_NUMBER}|{child.nhs_number}"}
-            entries = [
-                {
-                    "resource": response
-                    | {"subject": subject, "identifier": {"system": f"{names.CSOR}/Id/record", "value": number}},
-                    "request": {
-                        "method": "POST",
-                        "url": "QuestionnaireResponse",
-                        "ifNoneExist": f"identifier={names.CSOR}/Id/record|{number}",
-                    },
-                }
-                for number, response in records(child)
-            ]
-            await self._post(client, "/fhir", {"resourceType": "Bundle", "type": "transaction", "entry": entries})
+            for number, response in records(child):
+                business = {"system": f"{names.CSOR}/Id/record", "value": number}
+                resource = response | {"subject": subject, "identifier": business}
+                await self._post(client, "/fhir", vendor.operative_record(number, resource))
 
         await self._each(self._nation.children, send, bar)
 
@@ -131,8 +122,8 @@ class Play:
         async with httpx.AsyncClient(base_url=self._server.base, headers=headers, timeout=60) as client:
             while True:
                 detail = (await client.get("/health/detail")).json()
-                head, cursors = detail["feed_head"], detail["consumers"]
-                behind = min(cursors.values(), default=0)
+                head, consumers = detail["feed"]["head"], detail["feed"]["consumers"]
+                behind = min((cursor["seq"] for cursor in consumers.values()), default=0)
                 self._progress.update(bar, total=max(head, 1), completed=behind)
                 if behind >= head:
                     return

@@ -1,6 +1,5 @@
 """What an EPR vendor's FHIR interface would send: one transaction for each child, conditional on what is there already."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from app import names
@@ -10,8 +9,8 @@ from app.demo.nation import Child, Spell
 ENCOUNTER_CLASS = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP"}
 
 
-def transaction(child: Child, records: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Patient, spells, diagnosis and operative records (`(business identifier, QuestionnaireResponse)`) of one child."""
+def transaction(child: Child) -> dict[str, Any]:
+    """Patient, spells and diagnosis of one child."""
     patient = "urn:uuid:00000000-0000-4000-8000-000000000001"
     subject = {"reference": patient}
     entries = [_entry("Patient", _patient(child), f"identifier={names.NHS_NUMBER}|{child.nhs_number}", patient)]
@@ -28,11 +27,13 @@ def transaction(child: Child, records: Sequence[tuple[str, dict[str, Any]]]) -> 
     }
     problem = f"{names.CSOR}/Id/problem/{child.hospital.ods}|{child.mrn}"
     entries.append(_entry("Condition", diagnosis, f"identifier={problem}"))
-    for number, response in records:
-        entries.append(
-            _entry("QuestionnaireResponse", response | {"subject": subject}, f"identifier={names.CSOR}/Id/record|{number}")
-        )
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
+def operative_record(number: str, response: dict[str, Any]) -> dict[str, Any]:
+    """A transaction that stores one operative record, once."""
+    entry = _entry("QuestionnaireResponse", response, f"identifier={names.CSOR}/Id/record|{number}")
+    return {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
 
 
 def death_notice(child: Child) -> dict[str, Any]:
