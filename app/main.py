@@ -58,6 +58,8 @@ def services(store: Store, settings: Settings) -> list[Service]:
         *_call("app.registry", "services", store, default=()),
         *_call("app.measures", "services", store, default=()),
     ]
+    pages = settings.base_url or f"http://{settings.host}:{settings.port}"
+    found += _call("app.registry.follow_up", "services", store, settings.smtp_url, settings.letters_from, pages, default=())
     if settings.mllp_port >= 0:
         found += _call("app.intake.hl7v2", "services", store, settings.host, settings.mllp_port, settings.sandbox, default=())
     return found

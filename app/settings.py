@@ -25,6 +25,8 @@ class Settings(BaseSettings):
     )
     max_body: int = Field(default=50 * 1024 * 1024, ge=1024, description="Most bytes of one request's body.")
     body_seconds: float = Field(default=60.0, gt=0, description="Time that a caller has to send one body.")
+    smtp_url: str = Field("", description="Mail server, smtp://user:password@host:port; empty: letters wait in the outbox.", repr=False)
+    letters_from: str = Field("csor@csor.example.org", description="Sender of the letters to parents.")
     log_level: str = Field(default="info", description="debug, info, warning or error.")
 
     @field_validator("base_url")
