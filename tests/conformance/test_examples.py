@@ -74,24 +74,21 @@ def test_references_beyond_the_table_are_exactly_those_that_the_examples_need(
     assert allowed == len(wanted)
 
 
-def _canonical(value: Any) -> Any:
-    """The value with narratives in canonical XML: they may be written in more than one way."""
-    if isinstance(value, dict):
-        return {
-            key: xml.canonical(each) if key == "div" and isinstance(each, str) else _canonical(each)
-            for key, each in value.items()
-        }
-    return [_canonical(each) for each in value] if isinstance(value, list) else value
-
-
-def _exact(value: Any) -> bytes:
-    return codec.encode(_sorted(value))
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    return [_sorted(each) for each in value] if isinstance(value, list) else value
+def _differs(one: Any, other: Any, where: str = "") -> str:
+    """Where two resources differ, digits of numbers included; narratives may be written in more than one way."""
+    if type(one) is not type(other):
+        return where
+    if isinstance(one, dict):
+        if one.keys() != other.keys():
+            return f"{where}.{one.keys() ^ other.keys()}"
+        return next((found for key in one if (found := _differs(one[key], other[key], f"{where}.{key}"))), "")
+    if isinstance(one, list):
+        if len(one) != len(other):
+            return where
+        return next((found for at in range(len(one)) if (found := _differs(one[at], other[at], f"{where}[{at}]"))), "")
+    if where.endswith(".div"):
+        return "" if one == other or xml.canonical(one) == xml.canonical(other) else where
+    return "" if str(one) == str(other) else where
 
 
 def test_json_keeps_every_digit(examples: Callable[[], Iterator[FileItem]]) -> None:
@@ -102,9 +99,13 @@ def test_json_keeps_every_digit(examples: Callable[[], Iterator[FileItem]]) -> N
         assert kept == written, item.where
 
 
-@pytest.mark.slow
 def test_xml_and_back_is_equal(examples: Callable[[], Iterator[FileItem]]) -> None:
-    for item in examples():
+    seen = set()
+    for number, item in enumerate(examples()):
+        kind = item.path.name.partition("-")[0]
+        if kind in seen and number % 4:  # one of each kind, and a quarter of the rest: the whole takes four times as long
+            continue
+        seen.add(kind)
         value = item.decode()
-        back = xml.decode(xml.encode(value))
-        assert _exact(_canonical(back)) == _exact(_canonical(value)), item.where
+        assert not _differs(xml.decode(xml.encode(value)), value), item.where
+    assert len(seen) > 140

@@ -5,7 +5,7 @@ compiled that nobody sent.
 """
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.fhir.definitions import Definitions, Element
@@ -17,6 +17,7 @@ from app.fhir.validation.report import Path, Report
 
 # A further rule on objects of one type. It is asked after the structure of the object has been checked, valid or not.
 Rule = Callable[[Mapping[str, Any], Path, Report], None]
+Field = tuple[str, Test | None, Handler]
 Rules = Callable[[str], Sequence[Rule]]
 
 _NOT_OBJECT = "This must be a JSON object, but is not."
@@ -50,6 +51,7 @@ class Compiler:
         self._rules = rules
         self._shapes: dict[str, Shape] = {}
         self._codes: dict[str, frozenset[str]] = {}
+        self._made: dict[int, Sequence[Field]] = {}  # by identity of the element: the table keeps them alive
 
     def shape(self, type_name: str) -> "Shape":
         """The shape of an object of that type."""
@@ -74,25 +76,14 @@ class Compiler:
         """The closure for that type."""
         definitions = self.definitions
         is_resource = definitions.types[type_name].kind == "resource"
-        tests: dict[str, Test] = {}
-        handlers: dict[str, Handler] = {}
-        needed: list[str] = []
-        choices: list[tuple[Element, frozenset[str]]] = []
-        for element in definitions.elements(type_name).values():
-            self._add(type_name, element, tests, handlers)
-            if element.is_choice:
-                choices.append((element, frozenset(each for name in element.json_names for each in (name, "_" + name))))
-            elif element.min > 0:
-                needed.append(element.name)
+        elements = definitions.elements(type_name).values()
+        made = [each for element in elements for each in self._fields(type_name, element)]
+        tests = {key: test for key, test, _ in made if test is not None}
+        handlers = {key: handler for key, _, handler in made}
         if is_resource:
-            tests["resourceType"] = type_name.__eq__
-            handlers["resourceType"] = _wrong_type(type_name)
-        required = tuple(needed)
-        required_choices = [(element.name, names) for element, names in choices if element.min > 0]
-        for element, names in choices:
-            for name in names:
-                if name in handlers:
-                    handlers[name] = _one_choice(element, names, name, handlers[name], tests.pop(name, None))
+            tests["resourceType"] = frozenset([type_name]).__contains__
+        required = tuple(element.name for element in elements if element.min and not element.is_choice)
+        required_choices = [(element.name, _choice_names(element)) for element in elements if element.min and element.is_choice]
         test_for, handler_for = tests.get, handlers.get
         rules = (*_BUILT_IN.get(type_name, ()), *self._rules(type_name))
         unknown = _unknown(definitions, type_name, handlers)
@@ -127,23 +118,31 @@ class Compiler:
 
         return check
 
-    def _add(self, owner: str, element: Element, tests: dict[str, Test], handlers: dict[str, Handler]) -> None:
-        for key, type_name in element.json_names.items():
-            if type_name == "xhtml":
-                handlers[key] = _narrative
-            elif type_name == "Resource":
-                handlers[key] = fields.complex_field(element, self._contained if element.name == "contained" else self.resource)
-            elif type_name in self.definitions.primitives:
-                codes = self._code_list(element) if type_name == "code" else None
-                test = fields.test_of(type_name, codes)
-                tests[key] = fields.many(test) if element.is_list else test
-                handlers[key] = fields.refused(element, type_name, codes, test)
-                handlers["_" + key] = fields.companion(element, key, self._companion)
-            else:
-                bounds = self._with_bounds(owner, element, type_name)
-                handlers[key] = (
-                    fields.complex_field(element, bounds) if bounds else fields.plain_field(element, self.shape(type_name))
-                )
+    def _fields(self, owner: str, element: Element) -> Sequence[Field]:
+        """(JSON key, quick test or None, handler) of an element; made once, however many types inherit it."""
+        made = self._made.get(id(element))
+        if made is None:
+            made = [each for key, type_name in element.json_names.items() for each in self._field(owner, element, key, type_name)]
+            if element.is_choice:
+                names = _choice_names(element)
+                made = [(key, None, _one_choice(element, names, key, handler, test)) for key, test, handler in made]
+            self._made[id(element)] = made
+        return made
+
+    def _field(self, owner: str, element: Element, key: str, type_name: str) -> Iterator[Field]:
+        if type_name == "xhtml":
+            yield key, None, _narrative
+        elif type_name == "Resource":
+            yield key, None, fields.complex_field(element, self._contained if element.name == "contained" else self.resource)
+        elif type_name in self.definitions.primitives:
+            codes = self._code_list(element) if type_name == "code" else None
+            test = fields.test_of(type_name, codes)
+            yield key, fields.many(test) if element.is_list else test, fields.refused(element, type_name, codes, test)
+            yield "_" + key, None, fields.companion(element, key, self._companion)
+        elif bounds := self._with_bounds(owner, element, type_name):
+            yield key, None, fields.complex_field(element, bounds)
+        else:
+            yield key, None, fields.plain_field(element, self.shape(type_name))
 
     def _with_bounds(self, owner: str, element: Element, type_name: str) -> Check | None:
         """The check of the type, and what this element asks beyond it: reference targets, a required code list."""
@@ -202,11 +201,8 @@ def _narrative(value: Any, _holder: Mapping[str, Any], path: Path, report: Repor
         report.add("invalid", (path, "div"), found)
 
 
-def _wrong_type(type_name: str) -> Handler:
-    def handler(value: Any, _holder: Mapping[str, Any], path: Path, report: Report) -> None:
-        report.add("structure", path, f"The resourceType must be '{type_name}' here, but is {quoted(value)}.")
-
-    return handler
+def _choice_names(element: Element) -> frozenset[str]:
+    return frozenset(each for name in element.json_names for each in (name, "_" + name))
 
 
 def _one_choice(element: Element, names: frozenset[str], key: str, handler: Handler, test: Test | None) -> Handler:
