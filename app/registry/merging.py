@@ -23,7 +23,8 @@ from app.store.protocol import Guard, Put, Store, Stored, Write
 GUARDED = ("patient", "subject")
 STEPS = 50  # a longer chain of replaced-by links is a loop
 KEPT = ("Patient", "Provenance", "AuditEvent")  # they tell what happened at the time, so they go on naming the discarded one
-FILLED = ("birthDate", "gender", "name", "address", "telecom", "deceasedDateTime", "deceasedBoolean", "generalPractitioner")
+FILLED = ("birthDate", "gender", "name", "address", "telecom", "contact", "generalPractitioner")
+DEATH = ("deceasedDateTime", "deceasedBoolean")
 LIFECYCLE = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle"
 
 
@@ -93,10 +94,12 @@ def _retained(kept: dict[str, Any], discarded: dict[str, Any]) -> dict[str, Any]
         if (entry.get("system"), entry.get("value")) not in known:
             becomes_main = entry.get("system") == names.NHS_NUMBER and not has_number
             merged["identifier"].append(entry if becomes_main else {**entry, "use": "old"})
-    died = any(key in kept for key in ("deceasedDateTime", "deceasedBoolean"))
     for key in FILLED:
-        if key in discarded and key not in kept and not (died and key.startswith("deceased")):
+        if key in discarded and key not in kept:
             merged[key] = discarded[key]
+    if not kept.get("deceasedDateTime") and any(discarded.get(key) for key in DEATH):
+        merged = {key: value for key, value in merged.items() if key not in DEATH}
+        merged |= {key: discarded[key] for key in DEATH if discarded.get(key)}
     return merged
 
 

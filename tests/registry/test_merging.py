@@ -61,10 +61,22 @@ async def test_the_two_records_name_each_other_and_the_merge_has_a_provenance(st
     assert found.id == "kept"
 
 
-async def test_a_death_told_only_to_the_discarded_record_is_not_lost(store: Store) -> None:
+@pytest.mark.parametrize("known", [{}, {"deceasedBoolean": False}, {"deceasedBoolean": True}])
+async def test_a_death_told_only_to_the_discarded_record_is_not_lost(store: Store, known: dict[str, bool]) -> None:
     await _two(store, deceasedDateTime="2023-03-03")
+    await store.commit(ZAA, [Put((await store.read(ZAA, "Patient", "kept")).resource | known)])
     await _merge(store, "kept", "gone")
-    assert (await store.read(ZAA, "Patient", "kept")).resource["deceasedDateTime"] == "2023-03-03"
+    kept = (await store.read(ZAA, "Patient", "kept")).resource
+    assert kept["deceasedDateTime"] == "2023-03-03"
+    assert "deceasedBoolean" not in kept
+
+
+async def test_what_the_retained_record_knows_of_a_death_stands(store: Store) -> None:
+    await _two(store, deceasedBoolean=False)
+    await store.commit(ZAA, [Put((await store.read(ZAA, "Patient", "kept")).resource | {"deceasedDateTime": "2023-04-04"})])
+    await _merge(store, "kept", "gone")
+    kept = (await store.read(ZAA, "Patient", "kept")).resource
+    assert (kept["deceasedDateTime"], "deceasedBoolean" in kept) == ("2023-04-04", False)
 
 
 async def test_the_nhs_number_of_the_discarded_record_becomes_the_retained_ones(store: Store) -> None:
