@@ -10,13 +10,11 @@ from pathlib import Path
 import pytest
 
 from app.fhir import codec, files, xml
-from app.fhir.errors import FHIRError, Malformed, NotFound, TooLarge
-from app.fhir.files import FileItem, count_files, read_resources
-from app.fhir.validation.batch import Tally, judge
+from app.fhir.errors import Malformed, NotFound, TooLarge
+from app.fhir.files import FileItem, count_files, files_in, read_resources
 
 ONE = b'{"resourceType":"Patient","id":"1"}'
 TWO = b'{"resourceType":"Patient","id":"2"}'
-BAD = b'{"resourceType":"Patient","gender":"m"}'
 
 
 def read(*paths: Path) -> list[FileItem]:
@@ -50,6 +48,7 @@ def test_directories_are_read_in_order_at_any_depth(tmp_path: Path) -> None:
     (tmp_path / ".git" / "x.json").write_bytes(b"no resource")
     assert [str(item.path.relative_to(tmp_path)) for item in read(tmp_path)] == ["0.json", "a/1.json", "a/9.json", "b/2.json"]
     assert count_files([tmp_path, tmp_path / "0.json"]) == 5
+    assert [path.name for path in files_in([tmp_path / "a", tmp_path / "absent"])] == ["1.json", "9.json", "absent"]
 
 
 def test_a_link_in_a_circle_ends(tmp_path: Path) -> None:
@@ -95,8 +94,9 @@ def test_a_bad_line_is_one_bad_item(tmp_path: Path) -> None:
     first, broken, last = read(path)
     assert ids([first, last]) == ["1", "2"]
     assert broken.where == f"{path}:2"
-    with pytest.raises(Malformed):
+    with pytest.raises(Malformed) as caught:
         broken.decode()
+    assert (caught.value.issues[0].line, caught.value.issues[0].column) == (2, 2)
 
 
 def test_a_line_that_is_too_long_is_refused_and_the_next_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,21 +135,3 @@ def test_memory_does_not_grow_with_the_number_of_lines(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert count == 40_000
     assert peak < 4 << 20
-
-
-def test_verdicts_and_their_tally(tmp_path: Path) -> None:
-    (tmp_path / "x.ndjson").write_bytes(b"\n".join([ONE, BAD, b"{", TWO]))
-    tally, said = Tally(), []
-    for verdict in judge(read_resources([tmp_path])):
-        tally.add(verdict)
-        said += verdict.lines()
-    assert str(tally) == "2 valid, 2 invalid"
-    assert said[0] == f"{tmp_path}/x.ndjson:2: Patient.gender: The code 'm' is not one of female, male, other, unknown."
-    assert said[1].startswith(f"{tmp_path}/x.ndjson:3: line 3, column 2: ")
-
-
-def test_a_file_that_cannot_be_read_is_a_verdict_too(tmp_path: Path) -> None:
-    (verdict,) = judge(read_resources([tmp_path / "absent"]))
-    assert not verdict.is_valid
-    assert issubclass(NotFound, FHIRError)
-    assert "no such file" in next(verdict.lines())
