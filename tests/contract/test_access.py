@@ -3,7 +3,7 @@
 import pytest
 
 from app.fhir.errors import Conflict, Forbidden, NotFound
-from app.fhir.search.types import AnyOf, Chain, Has, Include, Match, Missing, Plan, ReferenceValue, SortKey
+from app.fhir.search.types import AnyOf, Chain, Has, Ids, Include, Match, Missing, Plan, ReferenceValue, SortKey
 from app.security.access import PUBLIC, SANDBOX, SHARED, SYSTEM
 from app.store.protocol import Delete, DeleteRecord, Guard, GuardFailed, Put, PutRecord, Record, Share, Store
 from tests.contract.builders import (
@@ -122,10 +122,16 @@ async def test_steps_to_another_resource_pass_the_same_gate(two_hospitals: Store
     chained = Plan(("Observation",), (Chain(SUBJECT, ("Patient",), by_family("alpha")),))
     assert "spy" not in ids(await store.search(AT_NORTH, chained))
     assert "spy" in ids(await store.search(SYSTEM, chained))
+    probed = Plan(("Observation",), (Ids(("spy",)), *chained.where))
+    assert ids(await store.search(AT_NORTH, probed)) == set()
+    assert ids(await store.search(SYSTEM, probed)) == {"spy"}
     has = Plan(("Patient",), (Has("Observation", SUBJECT, Match(SUBJECT, (ReferenceValue("Patient", "s"),))),))
     await store.commit(SYSTEM, [Delete("Observation", "os")])
     assert ids(await store.search(AT_SOUTH, has)) == set()
     assert ids(await store.search(SYSTEM, has)) == {"s"}
+    probed = Plan(("Patient",), (Ids(("s",)), *has.where))
+    assert ids(await store.search(AT_SOUTH, probed)) == set()
+    assert ids(await store.search(SYSTEM, probed)) == {"s"}
     including = Plan(("Observation",), (of_patient("s"),), includes=(Include("Observation", (SUBJECT,)),))
     found = await store.search(AT_NORTH, including)
     assert (ids(found), found.included) == ({"spy"}, [])

@@ -115,7 +115,7 @@ class Clauses:
             case t.AnyOf():
                 return any_of([self.holds(one, types, rid) for one in clause.clauses])
             case t.Nothing():
-                return Sql("0")
+                return Sql(f"{rid} IS NULL")
 
     def _match(self, match: t.Match, types: Sequence[str], rid: str) -> Sql:
         if match.param.kind == "composite":
@@ -206,9 +206,11 @@ class Clauses:
             case t.Has():
                 return self._has_source(clause, types)
             case t.Ids():
-                return self._resource_source(types, one_of("{a}.id", clause.ids))
+                return self._resource_source(types, "resource_id", one_of("{a}.id", clause.ids))
             case t.LastUpdated():
-                return self._union([self._resource_source(types, _updated("{a}", value)) for value in clause.values])
+                return self._union(
+                    [self._resource_source(types, "resource_updated", _updated("{a}", value)) for value in clause.values]
+                )
             case t.AnyOf():
                 return self._union([self.source(one, types) for one in clause.clauses])
             case t.Nothing():
@@ -216,22 +218,32 @@ class Clauses:
                 return Source(a, Sql(f"resource {a}"), Sql(f"{a}.rid = -1"))
         return None
 
-    def everything(self, types: Sequence[str]) -> Source:
-        """All resources of `types` that the caller may see: what leads where no clause can."""
-        if self.access.everything:
-            return self._resource_source(types)
+    def everything(self, types: Sequence[str], all_types: bool = False) -> Source:
+        """All resources of `types` that the caller may see: what leads where no clause can.
+
+        With `all_types`, whoever may see everything walks the table itself: every row is a match, and a page stops the walk.
+        """
         a = self.alias()
+        if self.access.everything:
+            if all_types:
+                return Source(a, Sql(f"resource {a}"), Sql(f"{a}.deleted = 0"))
+            kind = one_of(f"{a}.type", types)
+            return Source(
+                a, Sql(f"resource {a} INDEXED BY resource_current"), Sql(f"{kind.text} AND {a}.deleted = 0", kind.values)
+            )
         marks = sorted(self.access.owners())
         r = self.alias()
         mark, kind = one_of(f"{a}.mark", marks), one_of(f"{a}.type", types)
         live = f"EXISTS (SELECT 1 FROM resource {r} WHERE {r}.rid = {a}.rid AND {r}.deleted = 0)"
         return Source(a, Sql(f"owner {a}"), Sql(f"{mark.text} AND {kind.text} AND {live}", (*mark.values, *kind.values)))
 
-    def _resource_source(self, types: Sequence[str], where: Sql | None = None) -> Source:
+    def _resource_source(self, types: Sequence[str], index: str, where: Sql) -> Source:
+        # Named, since SQLite would rather walk the whole table in the order of `rid` and hope that a page fills soon.
         a = self.alias()
         kind = one_of(f"{a}.type", types)
-        more = Sql(f" AND {where.text.format(a=a)}", where.values) if where else Sql("")
-        return Source(a, Sql(f"resource {a}"), Sql(f"{kind.text} AND {a}.deleted = 0{more.text}", (*kind.values, *more.values)))
+        more = where.text.format(a=a)
+        text = f"{kind.text} AND {a}.deleted = 0 AND {more}"
+        return Source(a, Sql(f"resource {a} INDEXED BY {index}"), Sql(text, (*kind.values, *where.values)))
 
     def _union(self, sources: Sequence[Source | None]) -> Source | None:
         if len(sources) == 1:

@@ -136,7 +136,7 @@ class Search:
         where = list(self._plan.where)
         able = [(source, clause) for clause in where if (source := self._clauses.source(clause, self._types)) is not None]
         if not able:
-            return self._clauses.everything(self._types), where
+            return self._clauses.everything(self._types, all_types=not self._plan.types), where
         best, fewest = able[0], PROBE + 1
         if len(able) > 1:
             for source, clause in able:
