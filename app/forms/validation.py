@@ -89,6 +89,11 @@ class _Validation:
                 if child.get("answer"):
                     yield self._issue(item, rules.Broken("displayAnswer", "structure", "A display item takes no answer."), here)
             return
+        if not found and item.type == "group" and item.json.get("required"):
+            missing = list(self._level(item.children, {}, path, scopes))
+            if missing:  # say what is missing in it, rather than that it is
+                yield from missing
+                return
         yield from self._counts(item, found, path)
         for here, child in found:
             within = [*scopes, child]

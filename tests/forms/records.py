@@ -9,6 +9,7 @@ COMMON: dict[str, Any] = {
     "performed": "2024-03-05T09:30:00+00:00",
     "urgency": "emergency",
     "first-operation": True,
+    "operative-diagnosis": "As expected",
     "surgeon": "Consultant A",
     "anaesthetist": "Consultant B",
     "gestation": 36,

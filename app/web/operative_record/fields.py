@@ -15,7 +15,7 @@ from app.clock import LONDON
 from app.fhir.errors import Invalid, Issue
 from app.forms import enabled
 from app.forms.entry import respond
-from app.forms.items import CORE, Item, ItemIssue, answer_value, extension, form, walk
+from app.forms.items import CORE, Form, Item, ItemIssue, answer_value, extension, extensions, form, part, walk
 
 Values = Mapping[str, Sequence[str]]
 LONG_LIST = 8  # more options than this are a drop-down
@@ -38,7 +38,7 @@ class Field:
     link: str
     label: str
     kind: str
-    required: bool
+    required: bool  # or bound by a rule of the questionnaire: not to be called optional
     hint: str = ""
     only_if: str = ""
     suffix: str = ""
@@ -76,7 +76,7 @@ def sections(questionnaire: Mapping[str, Any], values: Values, errors: Mapping[s
     indexed = form(questionnaire)
     made = []
     for group in indexed.roots:
-        fields = [_field(item, values, errors, indexed.by_link) for item in _questions(group)]
+        fields = [_field(item, values, errors, indexed) for item in _questions(group)]
         made.append(Section(group.link_id, str(group.json.get("text", "")), _hint(group), fields))
     return made
 
@@ -93,15 +93,16 @@ def _hint(item: Item) -> str:
     return next((str(child.json.get("text", "")) for child in item.children if child.type == "display"), "")
 
 
-def _field(item: Item, values: Values, errors: Mapping[str, str], by_link: Mapping[str, Item]) -> Field:
+def _field(item: Item, values: Values, errors: Mapping[str, str], form: Form) -> Field:
+    ruled = {part(rule, "location") for rule in extensions(form.questionnaire, f"{CORE}questionnaire-constraint")}
     chosen = values.get(item.link_id, ())
     made = Field(
         link=item.link_id,
         label=str(item.json.get("text", "")),
         kind=_kind(item),
-        required=bool(item.json.get("required")),
+        required=bool(item.json.get("required")) or item.link_id in ruled,
         hint=_hint(item),
-        only_if=only_if(item, by_link),
+        only_if=only_if(item, form.by_link),
         most=item.json.get("maxLength"),
         values=chosen,
         error=errors.get(item.link_id, ""),

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from app import clock
 from app.fhir.errors import BusinessRule, Conflict, FHIRError, Gone, Invalid, Issue, NotFound
 from app.forms import validate_response
-from app.forms.items import answer_value, form, walk
+from app.forms.items import CORE, answer_value, extension, form, walk
 from app.registry import operative_record
 from app.registry.operative_record.case import hospital
 from app.registry.operative_record.drafts import Draft, begin_draft, load_draft, save_draft, without_draft
@@ -234,6 +234,8 @@ def summary(questionnaire: dict[str, Any], response: dict[str, Any]) -> list[dic
             item = by_link.get(entry["linkId"])
             texts = [_shown(*answer_value(answer)) for answer in entry.get("answer") or ()]
             if item is not None and texts:
+                if unit := extension(item.json, f"{CORE}questionnaire-unit"):
+                    texts = [f"{text} {unit['display']}" for text in texts]
                 label = item.label if item.label[0].isupper() else item.label.capitalize()
                 rows.append({"link": item.link_id, "label": label, "text": "\n".join(texts), "long": item.type == "text"})
         if rows:

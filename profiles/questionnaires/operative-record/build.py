@@ -29,6 +29,7 @@ CAVEAT = (
     "records, which are not public."
 )
 LISTS: dict[str, list[list[str]]] = {"yes-no-unknown": [["yes", "Yes"], ["no", "No"], ["unknown", "Not known"]]}
+COMMON = ("common-before", "common-findings", "common-after", "templates")
 OTHER = ["other", "Another procedure"]
 
 
@@ -48,7 +49,7 @@ class Builder:
         self.index(self.sections, "%resource")
 
     def findings(self) -> list[dict[str, Any]]:
-        return [{"id": "findings", "text": "What was found and done", "items": self.source["items"]}]
+        return [{"id": "findings", "text": "What was found and done", "items": [*read("common-findings"), *self.source["items"]]}]
 
     def index(self, items: list[dict[str, Any]], path: str) -> None:
         for item in items:
@@ -63,7 +64,8 @@ class Builder:
         return re.sub(r"\{([a-z-]+)\}", lambda found: f"{self.paths[found[1]]}.answer.value", text)
 
     def words(self, text: str) -> str:
-        return text.replace("{condition}", self.source["name"])
+        name = self.source["name"]
+        return text.replace("{condition}", name).replace("{Condition}", name[0].upper() + name[1:])
 
     # ---- items
 
@@ -116,7 +118,7 @@ class Builder:
             coding = {"system": "http://unitsofmeasure.org", "code": code, "display": display}
             made.append({"url": f"{CORE}questionnaire-unit", "valueCoding": coding})
         if "prefill" in item:
-            expression = {"language": "text/fhirpath", "expression": item["prefill"]}
+            expression = {"language": "text/fhirpath", "expression": self.words(item["prefill"])}
             made.append({"url": f"{SDC}sdc-questionnaire-initialExpression", "valueExpression": expression})
         template = self.template_of(item["id"])
         if template:
@@ -145,9 +147,11 @@ class Builder:
             made["enableWhen"] = [self.condition(text) for text in conditions]
             if len(conditions) > 1:
                 made["enableBehavior"] = "any"
-        for flag, name in (("required", "required"), ("many", "repeats")):
-            if item.get(flag):
-                made[name] = True
+        # a group with a required question is required itself: a question in a group that is left out is not asked
+        if item.get("required") or any(child.get("required") for child in item.get("items", [])):
+            made["required"] = True
+        if item.get("many"):
+            made["repeats"] = True
         if "max-length" in item:
             made["maxLength"] = item["max-length"]
         if "options" in item:
@@ -300,7 +304,7 @@ RULES: list[dict[str, Any]] = [
         "key": f"{link}-known",
         "at": link,
         "human": f"Enter the {link.replace('-', ' ')}, or tick that it is not known.",
-        "expression": f"({{antenatal-diagnosis}}.exists() and {{{link}}}.empty()) implies ({{birth-unknown}}.code contains '{link}-unknown')",
+        "expression": f"({{first-operation}} = true or {{record-child}} = true) implies ({{{link}}}.exists() or {{birth-unknown}}.code contains '{link}-unknown')",
     }
     for link in ("gestation", "birth-weight")
 ]
@@ -361,7 +365,7 @@ def code_system(questionnaires: list[dict[str, Any]]) -> dict[str, Any]:
 
 def products() -> dict[Path, bytes]:
     """Every file that is made, with its content."""
-    names = sorted(path.stem for path in HERE.glob("*.json") if path.stem not in ("common-before", "common-after", "templates"))
+    names = sorted(path.stem for path in HERE.glob("*.json") if path.stem not in COMMON)
     questionnaires = [Builder(read(name)).build() for name in names]
     files = {HERE.parent / f"{questionnaire['id']}.json": questionnaire for questionnaire in questionnaires}
     files[ROOT / "terminology" / "operative-record.json"] = code_system(questionnaires)
