@@ -12,13 +12,14 @@ from app import clock, names
 from app.fhir.errors import NotFound
 from app.outcomes.case_facts import CaseFacts
 from app.registry.facts import at_day, facts_from, patient_of
-from app.registry.plans import coded, every, of_patient
+from app.registry.plans import coded, every, of_patient, of_patients
 from app.security.access import SYSTEM, Access
 from app.store.consumer import Consumer
 from app.store.protocol import Change, DeleteRecord, PutRecord, Record, Store, Write
 
 KIND = "case-facts"
 TOUCHED_BY = frozenset(("Patient", "EpisodeOfCare", "Procedure", "Condition", "Encounter", "Observation"))
+TOGETHER = 50  # patients a search
 HISTORY = ("EpisodeOfCare", "Procedure", "Condition", "Encounter")
 # Of Observations only what the facts are made of: a child's laboratory results may be thousands.
 TOLD_BY_OBSERVATION = coded((names.CHILD_FACTOR, None), (names.OUTCOME, None), (names.LOINC, "11884-4"), (names.LOINC, "8339-4"))
@@ -32,8 +33,6 @@ async def child_resources(store: Store, patient: str) -> list[dict[str, object]]
     if not patients:
         return []
     history = [stored.resource async for stored in every(store, SYSTEM, of_patient(HISTORY, patient))]
-    if not any(resource["resourceType"] == "EpisodeOfCare" for resource in history):
-        return [patients[0].resource, *history]
     observations = of_patient(("Observation",), patient, TOLD_BY_OBSERVATION)
     return [patients[0].resource, *history, *[stored.resource async for stored in every(store, SYSTEM, observations)]]
 
@@ -71,7 +70,8 @@ class CaseFactsConsumer(Consumer):
             DeleteRecord(KIND, change.id) for change in changes if change.type == "EpisodeOfCare" and change.action == "delete"
         ]
         today = clock.today()
-        for patient in await self._touched(change for change in changes if change.type in TOUCHED_BY):
+        touched = await self._touched(change for change in changes if change.type in TOUCHED_BY)
+        for patient in await self._with_case(touched):
             resources = await child_resources(self.store, patient)
             for episode in resources:
                 if episode["resourceType"] == "EpisodeOfCare":
@@ -79,6 +79,14 @@ class CaseFactsConsumer(Consumer):
                     facts = facts_from(resources, today, case)
                     writes.append(PutRecord(_record(facts)) if facts else DeleteRecord(KIND, case))
         return writes
+
+    async def _with_case(self, patients: Sequence[str]) -> list[str]:
+        """Those of the Patients who have a case at all: a hospital's other patients may have thousands of resources."""
+        found: set[str | None] = set()
+        for start in range(0, len(patients), TOGETHER):
+            plan = of_patients(("EpisodeOfCare",), patients[start : start + TOGETHER])
+            found |= {patient_of(stored.resource) async for stored in every(self.store, SYSTEM, plan)}
+        return [patient for patient in patients if patient in found]
 
     async def _touched(self, changes: Iterable[Change]) -> list[str]:
         """Patients whom the changes are or were about: a merge or a correction moves resources from one child to another."""

@@ -17,8 +17,13 @@ def by_identifier(type: str, *identifiers: tuple[str, str], count: int = 20) -> 
 
 def of_patient(types: Iterable[str], patient: str, *where: Clause, param: str = "patient", count: int = PAGE) -> Plan:
     """`?_type=…&patient=Patient/<patient>` for types that share the search parameter `param`."""
-    refers = Match(Param(param, "reference", ("Patient",)), (ReferenceValue("Patient", patient),))
-    return Plan(tuple(types), (refers, *where), count=count)
+    return of_patients(types, (patient,), *where, param=param, count=count)
+
+
+def of_patients(types: Iterable[str], patients: Iterable[str], *where: Clause, param: str = "patient", count: int = PAGE) -> Plan:
+    """The same for any of several Patients."""
+    values = tuple(ReferenceValue("Patient", patient) for patient in patients)
+    return Plan(tuple(types), (Match(Param(param, "reference", ("Patient",)), values), *where), count=count)
 
 
 def coded(*codes: tuple[str, str | None], param: str = "code") -> Clause:
