@@ -1,6 +1,6 @@
 """What a letter says. It names no child, no condition and no hospital: a phone may be read by others."""
 
-from email.message import EmailMessage
+from email.mime.text import MIMEText
 from email.utils import format_datetime
 
 from app import clock
@@ -24,14 +24,13 @@ Children's Surgery Outcome Reporting (demonstration)
 """
 
 
-def letter(to: str, sender: str, link: str, key: str, *, reminder: bool) -> EmailMessage:
+def letter(to: str, sender: str, link: str, key: str, *, reminder: bool) -> MIMEText:
     """The e-mail. `key` is the outbox key: the Message-ID is the same however often the letter is tried."""
-    message = EmailMessage()
+    message = MIMEText(TEXT.format(link=link), "plain", "us-ascii")
     message["From"] = sender
     message["To"] = to
     message["Subject"] = REMINDER_SUBJECT if reminder else SUBJECT
     message["Date"] = format_datetime(clock.now())
     message["Message-ID"] = f"<{key}@{sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(TEXT.format(link=link))
     return message

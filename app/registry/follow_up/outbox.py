@@ -9,7 +9,7 @@ import smtplib
 import ssl
 from dataclasses import dataclass
 from datetime import timedelta
-from email.message import EmailMessage
+from email.message import Message
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -118,7 +118,7 @@ class Outbox:
             return self._again(record, body, type(error).__name__)
         return [*_settled(record, body, "sent", ""), Put(_communication(record.key, body))]
 
-    def _deliver(self, message: EmailMessage) -> None:
+    def _deliver(self, message: Message) -> None:
         assert self._post is not None
         if self._connection is None:
             self._connection = self._post.connect()
