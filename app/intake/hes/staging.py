@@ -15,7 +15,7 @@ from app.intake.hes.episodes import Episode
 from app.registry.patients import normal_nhs_number
 
 BUCKETS = 64
-IN_MEMORY = 256 << 10  # bytes of a bucket before it goes to disk
+IN_MEMORY = 64 << 10  # bytes of a bucket before it goes to disk
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Episode)

@@ -220,3 +220,31 @@ async def test_more_children_than_one_batch(store: Store, tmp_path: Path, monkey
     ]
     tally = await import_file(store, write(tmp_path / "h.csv", *rows))
     assert (tally.people, tally.linked, tally.spells) == (10, 10, 30)
+
+
+async def test_an_import_that_was_cut_off_goes_on_where_it_was(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies between two batches: the file does not count as imported, and importing it again completes it once."""
+    monkeypatch.setattr(importer, "BATCH", 1)
+    await create_child(store, ZAA, patient("q", nhs=OTHER_NUMBER))
+    other = {"PERSON_ID": "P2", "NEWNHSNO": OTHER_NUMBER}
+    path = write(tmp_path / "h.csv", *HISTORY, row(11, **other), later(12, "2023-05-01", "2023-05-02", **other))
+    real = importer.part_of
+    seen = []
+
+    async def dies(*arguments: object) -> object:
+        seen.append(arguments)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return await real(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(importer, "part_of", dies)
+        with pytest.raises(KeyboardInterrupt):
+            await import_file(store, path)
+    between = await store.counts(SYSTEM)
+    tally = await import_file(store, path)
+    counts = await store.counts(SYSTEM)
+    assert 0 < between["Encounter"] < counts["Encounter"] == tally.spells == 5
+    assert (counts["Procedure"], tally.linked) == (5, 2)
