@@ -6,6 +6,7 @@ anything recurses over the value, and whatever is refused is refused with its li
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal, DecimalException
 from itertools import accumulate
@@ -171,9 +172,7 @@ def _refuse_duplicates(raw: bytes) -> None:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         seen = dict(items)
         if len(seen) != len(items):
-            keys = [key for key, _ in items]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise _Duplicate(twice)
+            raise _Duplicate(next(key for key, times in Counter(key for key, _ in items).items() if times > 1))
         return seen
 
     try:

@@ -94,6 +94,11 @@ def test_a_key_that_comes_twice_is_located() -> None:
     assert (issue.line, issue.column) == (2, 13)
 
 
+def test_a_double_among_very_many_keys_is_found_in_time() -> None:
+    raw = b"{" + b",".join(b'"k%d":1' % number for number in range(300_000)) + b',"k299999":2}'
+    assert "'k299999'" in refused(raw).diagnostics
+
+
 def test_the_same_key_in_different_objects_is_no_duplicate() -> None:
     assert codec.decode(b'{"a":{"a":1},"b":[{"a":"\\u0022"},{"a":"\\""}]}')["b"][0] == {"a": '"'}
 

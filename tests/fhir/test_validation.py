@@ -460,6 +460,13 @@ def test_issues_are_capped() -> None:
     assert issues[-1].code == "too-costly"
 
 
+def test_a_body_of_unknown_keys_gets_a_hint_only_for_the_first_few() -> None:
+    issues = validate(patient(**{f"birthDat{number}": "x" for number in range(150)}))
+    assert len(issues) == 150
+    assert "did you mean 'birthDate'?" in issues[0].diagnostics
+    assert "did you mean" not in issues[-1].diagnostics
+
+
 def test_depth_beyond_the_codec_is_an_issue_not_a_crash() -> None:
     nested: dict[str, Any] = {"url": "https://example.org/e", "valueCode": "x"}
     for _ in range(2000):

@@ -15,7 +15,7 @@ import msgspec
 FILE = "r4.json.gz"
 
 
-class Invariant(msgspec.Struct, frozen=True, array_like=True):
+class Invariant(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A rule in FHIRPath. It is asked of the type or element that carries it."""
 
     key: str
@@ -24,7 +24,7 @@ class Invariant(msgspec.Struct, frozen=True, array_like=True):
     expression: str
 
 
-class Element(msgspec.Struct, frozen=True, array_like=True):
+class Element(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One element of a type. `max` None means unbounded."""
 
     name: str  # `birthDate`; of a choice the bare name, `value`
@@ -71,7 +71,7 @@ class Component(msgspec.Struct, frozen=True):
     expression: str
 
 
-class SearchParameter(msgspec.Struct, frozen=True):
+class SearchParameter(msgspec.Struct, frozen=True, gc=False):
     """A search parameter as published. `expression` may be empty (`_text`, `_content`)."""
 
     url: str

@@ -231,7 +231,8 @@ def _unknown(definitions: Definitions, type_name: str, handlers: Mapping[str, Ha
         elif key == "resourceType":
             hint = "only resources have it"
         else:
-            near = difflib.get_close_matches(key[:64], handlers, 1, 0.75)
+            # Likeness costs a millisecond a key: a body full of unknown keys gets it only for the first few.
+            near = difflib.get_close_matches(key[:64], handlers, 1, 0.75) if len(report.issues) < 8 else []
             hint = f"did you mean '{near[0]}'?" if near else "take it out, or use an extension"
         report.add("structure", (path, shown), f"{type_name} has no element '{shown}': {hint}{'' if hint.endswith('?') else '.'}")
 
