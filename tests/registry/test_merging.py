@@ -3,10 +3,12 @@
 from itertools import permutations
 
 import pytest
+from fhir.resources.R4B import get_fhir_model_class
 
 from app import names
+from app.fhir.validation import validate
 from app.registry.merging import merge, merge_writes, retained
-from app.registry.patients import create_child, find_child
+from app.registry.patients import IdentityConflict, create_child, find_child
 from app.security.access import SYSTEM, Access
 from app.store.protocol import GuardFailed, Put, Store
 from tests.registry.builders import NUMBER, case, diagnosis, observation, patient, procedure, stay
@@ -55,7 +57,10 @@ async def test_the_two_records_name_each_other_and_the_merge_has_a_provenance(st
     assert gone["link"] == [{"other": {"reference": "Patient/kept"}, "type": "replaced-by"}]
     assert kept["link"] == [{"other": {"reference": "Patient/gone"}, "type": "replaces"}]
     assert {"system": names.mrn_system("ZAA"), "value": "G", "use": "old"} in kept["identifier"]
-    assert (await store.counts(SYSTEM))["Provenance"] == 1
+    [provenance] = [stored async for stored in store.scan(SYSTEM, ["Provenance"])]
+    for merged in (provenance, await store.read(ZAA, "Patient", "kept"), await store.read(ZAA, "Patient", "gone")):
+        assert validate(merged.resource) == []
+        get_fhir_model_class(merged.type).model_validate_json(merged.raw)  # a second opinion
     found = await find_child(store, ZAA, mrn=("ZAA", "G"))
     assert found is not None
     assert found.id == "kept"
@@ -127,8 +132,6 @@ async def test_what_arrives_between_search_and_commit_is_not_left_behind(store: 
 
 
 async def test_a_circle_made_by_hand_is_refused_and_not_followed_for_ever(store: Store) -> None:
-    from app.registry.patients import IdentityConflict
-
     ring = [
         patient(id) | {"link": [{"other": {"reference": f"Patient/{other}"}, "type": "replaced-by"}]}
         for id, other in ("ab", "ba")

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from fhir.resources.R4B import get_fhir_model_class
 
 from app import names
 from app.content import TERMINOLOGY
@@ -89,6 +90,7 @@ def test_terminology_is_fhir_or_says_that_it_is_a_demonstration(path: object) ->
     content = decode(path.read_bytes())  # type: ignore[attr-defined]
     if "resourceType" in content:
         assert [issue for issue in validate(content) if issue.severity in ("error", "fatal")] == []
+        get_fhir_model_class(content["resourceType"]).model_validate_json(path.read_bytes())  # type: ignore[attr-defined]
     else:
         assert content["status"] == "demonstration"
         assert content["title"].startswith("Demonstration")

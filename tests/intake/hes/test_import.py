@@ -1,10 +1,13 @@
 """A file into the store: what becomes of each row, and that doing it again changes nothing."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
+from fhir.resources.R4B import get_fhir_model_class
 
 from app import names
+from app.demo.nation import demonstration_nhs_numbers
 from app.fhir.errors import Invalid
 from app.fhir.validation import validate
 from app.intake.hes import importer
@@ -44,6 +47,7 @@ async def test_every_resource_is_valid_tagged_and_owned(store: Store, tmp_path: 
     async for stored in store.scan(SYSTEM, ("Encounter", "Procedure", "Condition", "Organization")):
         seen += 1
         assert [issue for issue in validate(stored.resource) if issue.severity in ("error", "fatal")] == []
+        get_fhir_model_class(stored.type).model_validate_json(stored.raw)  # a second opinion
         if stored.type != "Organization":
             assert stored.resource["meta"]["tag"] == [{"system": names.SOURCE, "code": "hes"}]
             assert stored.owners == {"ZAA"}
@@ -54,8 +58,6 @@ async def test_every_resource_is_valid_tagged_and_owned(store: Store, tmp_path: 
 async def test_the_facts_of_the_case_say_what_the_file_says(store: Store, tmp_path: Path) -> None:
     await store.commit(ZAA, [Put(case())])
     await import_file(store, write(tmp_path / "h.csv", *HISTORY))
-    from datetime import date
-
     facts = facts_from(await child_resources(store, "p"), date(2026, 1, 1))
     assert facts is not None
     assert [(o.on, o.kind, o.source) for o in facts.operations] == [
@@ -207,8 +209,6 @@ async def test_a_child_changed_meanwhile_is_read_again(store: Store, tmp_path: P
 
 async def test_more_children_than_one_batch(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importer, "BATCH", 2)
-    from app.demo.nation import demonstration_nhs_numbers
-
     source = demonstration_nhs_numbers()
     known = [next(source) for _ in range(12)][2:]
     for n, number in enumerate(known):
