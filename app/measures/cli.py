@@ -75,8 +75,13 @@ def fit(measure: str, span: tuple[str, str] | None, url: str, data: Path) -> Non
     async def work(store: Store) -> None:
         await artefacts.install(store)
         over = parse_period(*span) if span else ALWAYS
-        models = [await fit_one(store, measure, over)] if measure else await fit_all(store, over)
-        _print_models(models)
+        models, refused = ([await fit_one(store, measure, over)], {}) if measure else await fit_all(store, over)
+        if models:
+            _print_models(models)
+        for name, reason in refused.items():
+            click.echo(f"{name}: {reason}", err=True)
+        if not models:
+            raise click.ClickException("No model could be fitted.")
 
     _run(work, url, data)
 

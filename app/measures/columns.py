@@ -20,15 +20,17 @@ from app.measures.context import case_bundle, horizon_passed, variables
 from app.measures.definition import POPULATIONS, Definition
 from app.outcomes import case_mix
 from app.outcomes.case_facts import CaseFacts
-from app.outcomes.score import Scores, score, score_many
+from app.outcomes.score import Scores, score_at, score_many
 from app.outcomes.weights import demonstration
-from app.registry.consumer import KIND
+from app.registry.consumer import KIND, CaseFactsConsumer
 from app.registry.facts import at_day
 from app.security.access import SYSTEM
 from app.statistics.arrays import Floats, Integers
+from app.store.consumer import CURSOR
 from app.store.protocol import Store
 
 _PAGE = 1000
+_MEASURES = 32  # kept at a time, the last used
 _PAUSE_EVERY = 100  # cases between which other requests get their turn
 _decoder = msgspec.json.Decoder(CaseFacts)
 
@@ -71,9 +73,11 @@ def columns_of(facts: Sequence[CaseFacts], today: date) -> Columns:
 Row = tuple[int, tuple[str, ...]]  # one bit for each of POPULATIONS, and the strata
 
 
-def row_of(facts: CaseFacts, definition: Definition, today: date) -> Row:
+def row_of(columns: Columns, number: int, definition: Definition) -> Row:
     """One case through one measure's criteria. Raises FHIRPathError, TooCostly."""
-    bundle, known = case_bundle(facts, score(facts, demonstration())), variables(facts, today)
+    facts = columns.facts[number]
+    bundle = case_bundle(facts, score_at(columns.scores, number, facts, demonstration()))
+    known = variables(facts, columns.today)
     bits = 0
     for bit, code in enumerate(POPULATIONS):
         criterion = definition.criteria.get(code)
@@ -102,8 +106,8 @@ class Shelf:
         self._revisions: dict[str, int] = {}
         self._facts: dict[str, CaseFacts] = {}
         self._columns = columns_of([], clock.today())
-        self._rows: dict[str, dict[str, tuple[int, bool, Row]]] = {}
-        self._flags: dict[str, tuple[Columns, Flags]] = {}
+        self._rows: dict[tuple[str, ...], dict[str, tuple[int, bool, Row]]] = {}
+        self._flags: dict[tuple[str, ...], tuple[Columns, Flags]] = {}
 
     async def columns(self) -> Columns:
         """All cases as of today."""
@@ -117,10 +121,11 @@ class Shelf:
     async def flags(self, definition: Definition, columns: Columns) -> Flags:
         """One measure over these columns."""
         async with self._lock:
-            kept = self._flags.get(definition.canonical)
+            key = definition.key
+            kept = self._flags.get(key)
             if kept is not None and kept[0] is columns:
                 return kept[1]
-            memo = self._rows.get(definition.canonical, {})
+            memo = self._rows.pop(key, {})
             fresh: dict[str, tuple[int, bool, Row]] = {}
             for number, facts in enumerate(columns.facts):
                 if number % _PAUSE_EVERY == 0:
@@ -128,16 +133,19 @@ class Shelf:
                 revision, passed = self._revisions.get(facts.case, 0), horizon_passed(facts, columns.today)
                 known = memo.get(facts.case)
                 if known is None or known[:2] != (revision, passed):
-                    known = (revision, passed, row_of(facts, definition, columns.today))
+                    known = (revision, passed, row_of(columns, number, definition))
                 fresh[facts.case] = known
-            self._rows[definition.canonical] = fresh
+            self._rows[key] = fresh
             flags = flags_of([known[2] for known in fresh.values()], definition)
-            self._flags[definition.canonical] = (columns, flags)
+            self._flags[key] = (columns, flags)
+            while len(self._rows) > _MEASURES:
+                oldest = next(iter(self._rows))
+                del self._rows[oldest], self._flags[oldest]
             return flags
 
     async def _now(self) -> tuple[object, ...]:
         """What must be unchanged for the columns to be: the consumer's place in the feed, the number of records, the day."""
-        cursor = await self._store.get_record(SYSTEM, "cursor", KIND)
+        cursor = await self._store.get_record(SYSTEM, CURSOR, CaseFactsConsumer.name)
         return cursor and cursor.revision, await self._store.count_records(SYSTEM, KIND), clock.today()
 
     async def _refresh(self) -> None:

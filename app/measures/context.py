@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from app import names
+from app.measures.decimals import decimal
 from app.outcomes.case_facts import HORIZON_DAYS, CaseFacts
 from app.outcomes.score import Score
 
@@ -125,4 +126,4 @@ def _concept(system: str, code: str) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> dict[str, Any]:
-    return {"value": None if value is None else round(value, 4), "unit": "1", "system": names.UCUM, "code": "1"}
+    return {"value": None if value is None else decimal(value, 4), "unit": "1", "system": names.UCUM, "code": "1"}

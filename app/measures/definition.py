@@ -33,6 +33,13 @@ class Definition:
     adjusted: bool
     criteria: Mapping[str, Expression]
     stratifiers: tuple[tuple[str, Expression], ...]
+    own: bool  # one of the program's; anybody else's is evaluated on the caller's own cases alone
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What makes two definitions count alike, whatever they are called."""
+        named = [*self.criteria.items(), *self.stratifiers]
+        return (self.canonical, *(f"{name}: {expression.text}" for name, expression in named))
 
 
 def shipped_ids() -> list[str]:
@@ -45,11 +52,11 @@ def shipped(id: str) -> Definition:
     """A Measure of `profiles/measures/`. Raises NotFound."""
     if id not in shipped_ids():
         raise NotFound(f"There is no measure '{id[:64]}'. There is: {', '.join(shipped_ids())}.")
-    return define(codec.decode((PROFILES / "measures" / f"{id}.json").read_bytes()))
+    return define(codec.decode((PROFILES / "measures" / f"{id}.json").read_bytes()), own=True)
 
 
-def define(measure: Mapping[str, Any]) -> Definition:
-    """A Measure as a definition. Raises NotSupported or BadRequest with the place."""
+def define(measure: Mapping[str, Any], *, own: bool = False) -> Definition:
+    """A Measure as a definition. Raises NotSupported with the place."""
     scoring = _code(measure.get("scoring") or {})
     if scoring != "proportion":
         raise NotSupported(f"Only proportion measures can be evaluated, not '{scoring}'.", expression="Measure.scoring")
@@ -82,6 +89,7 @@ def define(measure: Mapping[str, Any]) -> Definition:
         bool(measure.get("library")),
         {code: criteria[code] for code in POPULATIONS if code in criteria},
         tuple(stratifiers),
+        own,
     )
 
 

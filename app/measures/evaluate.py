@@ -7,6 +7,8 @@ nobody but the hospital itself sees its small numbers; nobody sees a child whose
 from datetime import date
 from typing import Any, Literal
 
+import numpy as np
+
 from app.fhir.errors import BadRequest, NotFound
 from app.measures import artefacts, report, subjects, viewer
 from app.measures.columns import shelf
@@ -70,7 +72,10 @@ async def count(store: Store, access: Access, measure: str, span: Period) -> Tal
         model = await artefacts.current_model(store, SYSTEM, case_mix.library_id(definition.canonical))
     if model is not None and model.specification != case_mix.demonstration():
         model = None  # fitted on other factors than those declared now: it cannot be applied
-    return tally(columns, flags, definition, span, model, rules())
+    visible = None
+    if not definition.own:  # or a criterion of one's own could single out another hospital's child
+        visible = np.array([viewer.sees_child(access, facts) for facts in columns.facts], dtype=bool)
+    return tally(columns, flags, definition, span, model, rules(), visible)
 
 
 async def resolve(store: Store, access: Access, measure: str) -> Definition:
@@ -107,6 +112,6 @@ def summarise(counted: Tally, span: Period, access: Access, hospital: int | None
 
 def cells(counted: Tally, access: Access, hospital: int | None) -> tuple[Cell, list[Cell]]:
     """A hospital as a whole and by stratum, with small numbers marked for this viewer. Strata without a case are left out."""
-    own = hospital is not None and viewer.sees_small_numbers(access, counted.columns.hospitals[hospital])
+    own = access.everything if hospital is None else viewer.sees_small_numbers(access, counted.columns.hospitals[hospital])
     strata = [counted.cell(hospital, column, own=own) for column in range(1, len(counted.strata) + 1)]
     return counted.cell(hospital, own=own), [cell for cell in strata if cell.counts["initial-population"]]

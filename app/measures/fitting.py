@@ -4,6 +4,7 @@ from datetime import date
 
 import numpy as np
 
+from app.fhir.errors import BusinessRule
 from app.measures import artefacts
 from app.measures.definition import shipped_ids
 from app.measures.evaluate import count
@@ -34,6 +35,12 @@ async def fit(store: Store, measure: str, period: Period = ALWAYS, *, save: bool
     return model
 
 
-async def fit_all(store: Store, period: Period = ALWAYS, *, save: bool = True) -> list[Model]:
-    """A model for every measure that ships."""
-    return [await fit(store, measure, period, save=save) for measure in shipped_ids()]
+async def fit_all(store: Store, period: Period = ALWAYS, *, save: bool = True) -> tuple[list[Model], dict[str, str]]:
+    """A model for every measure that ships, and by measure why one could not be fitted (rare outcomes in a young registry)."""
+    models, refused = [], {}
+    for measure in shipped_ids():
+        try:
+            models.append(await fit(store, measure, period, save=save))
+        except BusinessRule as error:
+            refused[measure] = str(error)
+    return models, refused

@@ -11,6 +11,7 @@ from app import clock, names
 from app.measures import rules as rules_module
 from app.measures.comparison import BANDS, Comparison
 from app.measures.context import organisation
+from app.measures.decimals import decimal
 from app.measures.period import Period
 from app.measures.tally import Cell, Tally
 from app.outcomes.weights import demonstration
@@ -95,7 +96,7 @@ def _score(cell: Cell, confidence: float) -> dict[str, Any]:
             {
                 "url": CONFIDENCE_INTERVAL,
                 "extension": [
-                    {"url": "confidence", "valueDecimal": round(100 * confidence, 1)},
+                    {"url": "confidence", "valueDecimal": decimal(100 * confidence, 1)},
                     {"url": "interval", "valueRange": interval},
                 ],
             }
@@ -105,7 +106,7 @@ def _score(cell: Cell, confidence: float) -> dict[str, Any]:
 
 
 def _one(value: float) -> dict[str, Any]:
-    return {"value": round(value, 4), "unit": "1", "system": names.UCUM, "code": "1"}
+    return {"value": decimal(value, 4), "unit": "1", "system": names.UCUM, "code": "1"}
 
 
 def _comparison(comparison: Comparison, model: str | None, suppressed: bool) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def _comparison(comparison: Comparison, model: str | None, suppressed: bool) -> 
             ("tailLow", comparison.tail_low, 6),
             ("tailHigh", comparison.tail_high, 6),
         ]
-        parts += [{"url": name, "valueDecimal": round(value, places)} for name, value, places in figures]
+        parts += [{"url": name, "valueDecimal": decimal(value, places)} for name, value, places in figures]
     if comparison.band:
         band = {"coding": [{"system": BAND_SYSTEM, "code": comparison.band}], "text": BANDS[comparison.band]}
         parts.append({"url": "band", "valueCodeableConcept": band})
@@ -136,9 +137,9 @@ def _completeness(cell: Cell) -> dict[str, Any]:
     return {
         "url": extension("completeness"),
         "extension": [
-            {"url": "known", "valueDecimal": round(cell.known / eligible, 4)},
+            {"url": "known", "valueDecimal": decimal(cell.known / eligible, 4)},
             {"url": "unknown", "valueInteger": cell.unknown},
-            {"url": "boundLow", "valueDecimal": round(cell.observed / eligible, 4)},
-            {"url": "boundHigh", "valueDecimal": round((cell.observed + cell.unknown) / eligible, 4)},
+            {"url": "boundLow", "valueDecimal": decimal(cell.observed / eligible, 4)},
+            {"url": "boundHigh", "valueDecimal": decimal((cell.observed + cell.unknown) / eligible, 4)},
         ],
     }

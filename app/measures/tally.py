@@ -43,7 +43,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Tally:
-    """A measure over a period, counted but not yet compared. Boolean arrays are (n,) over the cases of `columns`."""
+    """A measure over a period, counted but not yet compared. Boolean arrays are (n,) over the cases of `columns`.
+
+    `hidden` is (hospitals + 1, 1 + strata), its last row for all hospitals together.
+    """
 
     definition: Definition
     columns: Columns
@@ -90,15 +93,27 @@ class Tally:
             observed,
             eligible - known,
             comparison,
-            hospital is not None and not own and bool(self.hidden[hospital, column]),
+            not own and bool(self.hidden[-1 if hospital is None else hospital, column]),
         )
 
 
-def tally(columns: Columns, flags: Flags, definition: Definition, period: Period, model: Model | None, rules: Rules) -> Tally:
-    """Count a measure over a period. A proportion scores denominator members without exclusions and exceptions; an exception never holds
-    for a member of the numerator."""
+def tally(
+    columns: Columns,
+    flags: Flags,
+    definition: Definition,
+    period: Period,
+    model: Model | None,
+    rules: Rules,
+    visible: Members | None = None,
+) -> Tally:
+    """Count a measure over a period, among the `visible` cases (None: all).
+
+    A proportion scores denominator members without exclusions and exceptions; an exception never holds for a member of the numerator.
+    """
     raw = flags.member
     initial = raw["initial-population"] & (columns.day >= period.start.toordinal()) & (columns.day <= period.end.toordinal())
+    if visible is not None:
+        initial = initial & visible
     denominator = initial & raw["denominator"]
     excluded = denominator & raw["denominator-exclusion"]
     eligible = denominator & ~excluded
@@ -144,6 +159,6 @@ def _hidden(
         place = columns.hospital[inside] * strata + stratum[inside]
         return np.hstack([whole, np.bincount(place, minlength=hospitals * strata).reshape(hospitals, strata)]).astype(np.int64)
 
-    if not hospitals:
-        return np.zeros((0, 1 + strata), dtype=bool)
-    return disclosure.suppressed(count(scored), count(scored & numerator), rules)
+    cases, events = count(scored), count(scored & numerator)
+    together = disclosure.suppressed(cases.sum(axis=0, keepdims=True), events.sum(axis=0, keepdims=True), rules)
+    return np.vstack([disclosure.suppressed(cases, events, rules), together])

@@ -104,7 +104,7 @@ def _objective(
 ) -> tuple[float, Floats]:
     eta = x @ beta + shift
     p = special.expit(eta)
-    information = (x.T * (n * p * (1 - p))) @ x + np.diag(penalty)
+    information = (x * (n * p * (1 - p))[:, None]).T @ x + np.diag(penalty)
     value = float(y @ eta - n @ np.logaddexp(0.0, eta) - (penalty * beta * beta).sum() / 2)
     if firth:
         sign, log_determinant = np.linalg.slogdet(information)

@@ -12,7 +12,7 @@ from scipy import special
 from app.statistics.arrays import Floats, Interval, Numbers, floats, tail_of
 from app.statistics.tails import Tails
 
-_BLOCK = 64
+_BLOCK = 16
 _DIRECT = 1024
 _EXACT_INTERVAL = 1000  # cases up to which the interval inverts the exact tails
 
