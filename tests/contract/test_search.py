@@ -284,6 +284,8 @@ async def test_chains_and_has(measured: Store) -> None:
 async def test_a_chain_to_a_deleted_resource_finds_nothing(measured: Store) -> None:
     await measured.commit(SYSTEM, [Delete("Patient", "q")])
     assert await found(measured, Chain(SUBJECT, ("Patient",), by_family("beta")), type="Observation") == []
+    without = Chain(SUBJECT, ("Patient",), Missing(BIRTHDATE, True))
+    assert await found(measured, without, type="Observation") == ["o1", "o2", "o3", "none"]
 
 
 async def test_negation_inside_a_chain(measured: Store) -> None:

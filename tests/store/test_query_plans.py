@@ -12,6 +12,7 @@ from app.fhir.search.types import Plan, SortKey
 from app.security.access import SYSTEM, Access
 from app.store.sqlite.clauses import Clauses
 from app.store.sqlite.connection import connect
+from app.store.sqlite.order import can_walk, walked_page
 from app.store.sqlite.schema import migrate
 from app.store.sqlite.search import Search
 from tests.contract.builders import AT_NORTH, BIRTHDATE, CODE, DATE, FAMILY
@@ -56,7 +57,9 @@ def faults(connection: sqlite3.Connection, sql: str, values: tuple[object, ...])
 )
 def test_no_search_scans_a_table(connection: sqlite3.Connection, plan: Plan, keys: list[SortKey], access: Access) -> None:
     search = Search(connection, access, Plan(plan.types, plan.where, tuple(keys)))
-    for sql in (search.rows(None, 51), search.ids(10)):
+    walks = can_walk(search.plan, search.types)
+    walked = walked_page(Clauses(access), search.plan, search.types[0], None, 51) if walks else None
+    for sql in (search.rows(None, 51), search.ids(10), *([walked] if walked else [])):
         # Only where everything of every type is asked for is there nothing to look up.
         whole = not plan.types and all(Clauses(access).source(clause, ("Patient",)) is None for clause in plan.where)
         assert [fault for fault in faults(connection, *sql) if not (whole and fault.startswith("resource: SCAN"))] == []

@@ -7,7 +7,7 @@
 | `rows.py` | index entries as rows |
 | `writer.py` | the thread that commits, several callers at a time |
 | `transaction.py` | what one commit does |
-| `clauses.py`, `search.py` | a `Plan` as SQL |
+| `conditions.py`, `clauses.py`, `order.py`, `search.py` | a `Plan` as SQL: values, clauses, `_sort`, the page |
 | `records.py`, `history.py`, `upkeep.py` | the rest of the protocol |
 | `store.py` | the protocol itself, wired from the above |
 

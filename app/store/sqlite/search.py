@@ -8,13 +8,14 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from app.fhir.errors import BadRequest, TooCostly
+from app.fhir.errors import TooCostly
 from app.fhir.search import types as t
 from app.security.access import Access
 from app.store.cursor import seal, unseal
 from app.store.protocol import Found, Stored
 from app.store.sqlite.clauses import CANONICAL, Clauses, Source, keys
-from app.store.sqlite.conditions import Sql, all_of, table_of
+from app.store.sqlite.conditions import Sql, all_of
+from app.store.sqlite.order import can_walk, sorted_page, walk_from, walked_page
 
 PROBE = 1000  # candidates that are counted at most, when the leading clause is chosen
 MAX_INCLUDED = 20_000
@@ -48,9 +49,9 @@ class Search:
     def __init__(self, connection: sqlite3.Connection, access: Access, plan: t.Plan) -> None:
         self._connection = connection
         self._access = access
-        self._plan = plan
+        self.plan = plan
         self._clauses = Clauses(access)
-        self._types = plan.types or tuple(
+        self.types = plan.types or tuple(
             type for (type,) in connection.execute("SELECT type FROM tally WHERE n > 0 ORDER BY type")
         )
         self._lead: tuple[Source, list[t.Clause]] | None = None
@@ -59,14 +60,14 @@ class Search:
 
     def page(self, key: bytes) -> Found:
         """Matches, what they include, and the total where asked for."""
-        plan = self._plan
-        if not self._types:
+        plan = self.plan
+        if not self.types:
             return Found(total=0 if plan.total != "none" or plan.summary == "count" else None)
         if plan.summary == "count" or plan.count == 0:
             return Found(total=self.total())
         about = repr((plan.types, plan.where, plan.sort))
         last = unseal(key, about, plan.cursor) if plan.cursor else None
-        rows = self._connection.execute(*self.rows(last, plan.count + 1)).fetchall()
+        rows = self._page_rows(last, plan.count + 1)
         more, rows = len(rows) > plan.count, rows[: plan.count]
         rids = [row[0] for row in rows]
         return Found(
@@ -76,16 +77,31 @@ class Search:
             cursor=seal(key, about, list(rows[-1])) if more else None,
         )
 
+    def _page_rows(self, last: list[Any] | None, limit: int) -> list[Any]:
+        if can_walk(self.plan, self.types) and self._many(limit):
+            walk = walked_page(self._clauses, self.plan, self.types[0], last, limit)
+            if walk is not None:
+                rows = self._connection.execute(*walk).fetchall()
+                if len(rows) == limit:
+                    return rows
+        return self._connection.execute(*self.rows(last, limit)).fetchall()
+
+    def _many(self, limit: int) -> bool:
+        """Whether so many match that it is better to walk an index in order than to sort."""
+        (resources,) = self._connection.execute("SELECT coalesce(sum(n), 0) FROM tally WHERE type = ?", self.types[:1]).fetchone()
+        enough = walk_from(limit, resources)
+        return bool(resources >= enough and self._candidates(self._leading()[0], enough) >= enough)
+
     def rows(self, last: list[Any] | None, limit: int) -> Sql:
         """The statement that reads one page: `rid`, or `rid, id, sort values`."""
         source, rest = self._leading()
         rid = f"{source.alias}.rid"
         conditions = [
             source.where,
-            *(self._clauses.holds(clause, self._types, rid) for clause in rest),
+            *(self._clauses.holds(clause, self.types, rid) for clause in rest),
             *self._clauses.owned(rid),
         ]
-        if not self._plan.sort:
+        if not self.plan.sort:
             if last is not None:
                 conditions.append(Sql(f"{rid} > ?", (last[0],)))
             where = all_of(conditions)
@@ -93,14 +109,14 @@ class Search:
                 f"SELECT DISTINCT {rid} FROM {source.tables.text} WHERE {where.text} ORDER BY {rid} LIMIT ?",
                 (*source.tables.values, *where.values, limit),
             )
-        return self._sorted(source, all_of(conditions), last, limit)
+        return sorted_page(self._clauses, self.plan, self.types, source, all_of(conditions), last, limit)
 
     def total(self) -> int:
         """How many match, for this caller."""
-        if not self._plan.where and self._access.everything:
-            marks = ", ".join("?" * len(self._types))
+        if not self.plan.where and self._access.everything:
+            marks = ", ".join("?" * len(self.types))
             (number,) = self._connection.execute(
-                f"SELECT coalesce(sum(n), 0) FROM tally WHERE type IN ({marks})", self._types
+                f"SELECT coalesce(sum(n), 0) FROM tally WHERE type IN ({marks})", self.types
             ).fetchone()
         else:
             inner = self._all("{rid}")
@@ -118,7 +134,7 @@ class Search:
         source, rest = self._leading()
         rid = f"{source.alias}.rid"
         where = all_of(
-            [source.where, *(self._clauses.holds(clause, self._types, rid) for clause in rest), *self._clauses.owned(rid)]
+            [source.where, *(self._clauses.holds(clause, self.types, rid) for clause in rest), *self._clauses.owned(rid)]
         )
         return Sql(
             f"SELECT DISTINCT {columns.format(rid=rid)} AS rid FROM {source.tables.text} WHERE {where.text}",
@@ -133,10 +149,10 @@ class Search:
         return self._lead
 
     def _choose(self) -> tuple[Source, list[t.Clause]]:
-        where = list(self._plan.where)
-        able = [(source, clause) for clause in where if (source := self._clauses.source(clause, self._types)) is not None]
+        where = list(self.plan.where)
+        able = [(source, clause) for clause in where if (source := self._clauses.source(clause, self.types)) is not None]
         if not able:
-            return self._clauses.everything(self._types, all_types=not self._plan.types), where
+            return self._clauses.everything(self.types, all_types=not self.plan.types), where
         best, fewest = able[0], PROBE + 1
         if len(able) > 1:
             for source, clause in able:
@@ -150,55 +166,6 @@ class Search:
         (number,) = self._connection.execute(f"SELECT count(*) FROM ({sql.text} LIMIT ?)", (*sql.values, most)).fetchone()
         return int(number)
 
-    # ---- order
-
-    def _sorted(self, source: Source, where: Sql, last: list[Any] | None, limit: int) -> Sql:
-        keys = [self._sort_value(key, f"{source.alias}.rid") for key in self._plan.sort]
-        columns = "".join(f", {key.text} AS k{number}" for number, key in enumerate(keys))
-        inner = (
-            f"SELECT DISTINCT {source.alias}.rid AS rid, r.id AS id{columns}"
-            f" FROM {source.tables.text} CROSS JOIN resource r ON r.rid = {source.alias}.rid WHERE {where.text}"
-        )
-        values = tuple(value for key in keys for value in key.values) + source.tables.values + where.values
-        after = self._after(last) if last is not None else Sql("1")
-        order = "".join(
-            f"k{number} IS NULL, k{number}{' DESC' if key.descending else ''}, " for number, key in enumerate(self._plan.sort)
-        )
-        names = "".join(f", k{number}" for number in range(len(keys)))
-        return Sql(
-            f"SELECT rid, id{names} FROM ({inner}) WHERE {after.text} ORDER BY {order}id, rid LIMIT ?",
-            (*values, *after.values, limit),
-        )
-
-    def _sort_value(self, key: t.SortKey, rid: str) -> Sql:
-        if key.param.code in ("_lastUpdated", "_id"):
-            return Sql("r.updated" if key.param.code == "_lastUpdated" else "r.id")
-        columns = {"token": "code", "string": "folded", "uri": "folded", "reference": "id"}
-        column = columns.get(key.param.kind, "high" if key.descending else "low")
-        if key.param.kind in ("composite", "special"):
-            raise BadRequest(f"Sorting by '{key.param.code}' has no meaning.")
-        table, _ = table_of(key.param.kind)
-        a = self._clauses.alias()
-        wanted = keys(self._types, key.param.code)
-        marks = ", ".join("?" * len(wanted))
-        word = "max" if key.descending else "min"
-        return Sql(
-            f"(SELECT {word}({a}.{column}) FROM {table} {a} WHERE {a}.rid = {rid} AND {a}.key IN ({marks}))", tuple(wanted)
-        )
-
-    def _after(self, last: list[Any]) -> Sql:
-        """Strictly after the row `[rid, id, k0, k1, …]`, where a missing value comes last either way."""
-        rid, id, *values = last
-        equal: list[Sql] = []
-        ways: list[Sql] = []
-        for number, (key, value) in enumerate(zip(self._plan.sort, values, strict=True)):
-            if value is not None:
-                beyond = Sql(f"(k{number} {'<' if key.descending else '>'} ? OR k{number} IS NULL)", (value,))
-                ways.append(all_of([*equal, beyond]))
-            equal.append(Sql(f"k{number} IS ?", (value,)))
-        ways.append(all_of([*equal, Sql("(id > ? OR (id = ? AND rid > ?))", (id, id, rid))]))
-        return Sql("(" + " OR ".join(way.text for way in ways) + ")", tuple(value for way in ways for value in way.values))
-
     # ---- what comes along
 
     def _included(self, rids: list[int]) -> list[int]:
@@ -209,10 +176,10 @@ class Search:
         once = True
         for _ in range(MAX_ROUNDS):
             news: dict[int, None] = {}
-            for include in self._plan.includes:
+            for include in self.plan.includes:
                 if once or include.iterate:
                     news.update(dict.fromkeys(self._forward(include, fresh)))
-            for include in self._plan.revincludes:
+            for include in self.plan.revincludes:
                 if once or include.iterate:
                     news.update(dict.fromkeys(self._backward(include, fresh)))
             fresh = [rid for rid in news if rid not in known]
