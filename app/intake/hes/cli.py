@@ -182,6 +182,8 @@ def _print(tally: Tally, name: str) -> None:
         console.print(problem, highlight=False)
     if tally.wrong > len(tally.problems):
         console.print(f"… and {tally.wrong - len(tally.problems):,} more: csor hes errors lists them.")
+    if tally.not_linked_rows:
+        console.print("The rows of people not linked are kept: csor hes relink tries them again when more children are known.")
 
 
 def _run(work: Callable[[Store], Awaitable[int]], url: str, data: Path) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from app import clock, logs
+from app import clock
 from app.fhir.errors import Conflict, PreconditionFailed
 from app.intake.hes.child import Part, part_of
 from app.intake.hes.episodes import Episode, Unfinished, episodes
@@ -55,7 +55,6 @@ async def import_file(
     if not dry_run:
         body = msgspec.json.encode({"at": clock.micros(), "tally": run.tally})
         await store.commit(SYSTEM, [PutRecord(Record("hes-import", digest, body))])
-    logs.logger().info("hes-import", count=run.tally.episodes, state="dry-run" if dry_run else "done")
     return run.tally
 
 

@@ -67,7 +67,8 @@ def test_a_missing_column_is_one_sentence(tmp_path: Path, url: str) -> None:
 
 
 def test_relink_says_what_it_linked(tmp_path: Path, url: str) -> None:
-    run("import", str(write(tmp_path / "h.csv", row(NEWNHSNO=""))), "--store", url)
+    _, output = run("import", str(write(tmp_path / "h.csv", row(NEWNHSNO=""))), "--store", url)
+    assert "csor hes relink" in output
     code, output = run("relink", "--store", url)
     assert code == 0
     assert told(output, "not linked: no NHS number") == 1
