@@ -10,7 +10,7 @@ from typing import Any
 
 from app.fhir.errors import FHIRError
 from app.fhir.fhirpath import compile as fhirpath
-from app.forms.items import SDC, Form, Item, answer_value, children_of, extension, form, same_coding
+from app.forms.items import EXPRESSION, Form, Item, answer_value, children_of, extension, form, same_coding
 
 Scope = Mapping[str, Any]  # the response, or a response item
 
@@ -62,6 +62,8 @@ class Enablement:
         self._busy: set[str] = set()
 
     def __call__(self, item: Item, scopes: Sequence[Scope]) -> bool:
+        if not item.conditional:
+            return item.parent is None or self(item.parent, scopes)
         if item.link_id in self._busy:  # two items that wait for each other: neither is shown
             return False
         self._busy.add(item.link_id)
@@ -71,7 +73,7 @@ class Enablement:
             self._busy.discard(item.link_id)
 
     def _own(self, item: Item, scopes: Sequence[Scope]) -> bool:
-        expression = extension(item.json, f"{SDC}sdc-questionnaire-enableWhenExpression")
+        expression = extension(item.json, EXPRESSION)
         if expression:
             try:
                 compiled = fhirpath(expression.get("expression", ""))

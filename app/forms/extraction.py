@@ -22,6 +22,7 @@ _BUNDLE = f"{SDC}sdc-questionnaire-templateExtractBundle"
 _ALLOCATE = f"{SDC}sdc-questionnaire-extractAllocateId"
 _OBSERVATION = f"{SDC}sdc-questionnaire-observationExtract"
 _CATEGORY = f"{SDC}sdc-questionnaire-observation-extract-category"
+_VARIABLE = "http://hl7.org/fhir/StructureDefinition/variable"
 _UNIT = "http://hl7.org/fhir/StructureDefinition/questionnaire-unit"
 _SPACE = uuid.UUID("a1b5c4de-4f0f-5c2c-9a57-6a0c1d1d52a4")
 
@@ -64,7 +65,7 @@ class _Extraction:
     def __init__(self, form: Form, response: dict[str, Any], context: Mapping[str, Any]) -> None:
         self.form, self.response = form, response
         self.contained = {str(entry.get("id")): entry for entry in form.questionnaire.get("contained") or ()}
-        self.variables = {"questionnaire": form.questionnaire, "resource": response, **context}
+        self.variables: dict[str, Any] = {"questionnaire": form.questionnaire, "resource": response, **context}
         self.key = str(response.get("id") or uuid.uuid4())
         self.made: list[Extracted] = []
 
@@ -72,6 +73,10 @@ class _Extraction:
         return f"urn:uuid:{uuid.uuid5(_SPACE, '/'.join([self.key, name, *parts]))}"
 
     def run(self) -> list[Extracted]:
+        for declared in extensions(self.form.questionnaire, _VARIABLE):
+            expression = str(declared.get("expression", ""))
+            results = fhirpath(expression).evaluate(self.response, variables=self.variables, root=self.response)
+            self.variables[str(declared.get("name"))] = results
         root = self.allocated(self.form.questionnaire, self.variables, "")
         for template in extensions(self.form.questionnaire, _TEMPLATE):
             self.template(template, self.response, root, "")

@@ -4,6 +4,7 @@ An item is known by its linkId, which is unique in a questionnaire; a response i
 `QuestionnaireResponse.item[1].item[0]`. Values are plain JSON; nothing here changes what it is given.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from app.fhir.errors import Invalid, Issue
 
 SDC = "http://hl7.org/fhir/uv/sdc/StructureDefinition/"
 CORE = "http://hl7.org/fhir/StructureDefinition/"
+EXPRESSION = f"{SDC}sdc-questionnaire-enableWhenExpression"
 
 # value[x] of an answer for each item type; choices and open choices also take the types of their options.
 VALUE_KEYS: Mapping[str, str] = {
@@ -40,25 +42,17 @@ class ItemIssue(Issue):
     rule: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Item:
     """One item of a questionnaire, with its place in it."""
 
     json: Mapping[str, Any]
     parent: "Item | None"
+    link_id: str
+    type: str
+    repeats: bool
+    conditional: bool  # has a condition of its own
     children: list["Item"] = field(default_factory=list)
-
-    @property
-    def link_id(self) -> str:
-        return str(self.json.get("linkId", ""))
-
-    @property
-    def type(self) -> str:
-        return str(self.json.get("type", ""))
-
-    @property
-    def repeats(self) -> bool:
-        return bool(self.json.get("repeats"))
 
     @property
     def label(self) -> str:
@@ -81,8 +75,25 @@ class Form(NamedTuple):
     by_link: Mapping[str, Item]
 
 
+_KEPT = 32
+_forms: OrderedDict[int, Form] = OrderedDict()
+
+
 def form(questionnaire: Mapping[str, Any]) -> Form:
-    """Index a questionnaire. Raises Invalid where an item has no linkId or one that another has."""
+    """Index a questionnaire, which must not be changed in place afterwards: the last ones are remembered.
+
+    Raises Invalid where an item has no linkId or one that another has.
+    """
+    known = _forms.get(id(questionnaire))
+    if known is not None and known.questionnaire is questionnaire:
+        return known
+    made = _forms[id(questionnaire)] = _indexed(questionnaire)  # holds the questionnaire, so its id stays its own
+    while len(_forms) > _KEPT:
+        _forms.popitem(last=False)
+    return made
+
+
+def _indexed(questionnaire: Mapping[str, Any]) -> Form:
     by_link: dict[str, Item] = {}
     issues: list[Issue] = []
 
@@ -90,7 +101,10 @@ def form(questionnaire: Mapping[str, Any]) -> Form:
         built = []
         for index, entry in enumerate(entries):
             here = f"{path}.item[{index}]"
-            item = Item(entry, parent)
+            conditional = "enableWhen" in entry or extension(entry, EXPRESSION) is not None
+            item = Item(
+                entry, parent, str(entry.get("linkId", "")), str(entry.get("type", "")), bool(entry.get("repeats")), conditional
+            )
             if not item.link_id or item.link_id in by_link:
                 issues.append(Issue("error", "invalid", "Each item needs a linkId of its own.", f"{here}.linkId"))
             by_link[item.link_id] = item

@@ -34,7 +34,7 @@ def populate(questionnaire: Mapping[str, Any], launch: Mapping[str, Any], *, iss
         response["encounter"] = {"reference": f"Encounter/{encounter['id']}"}
     response["authored"] = clock.now().astimezone(clock.LONDON).isoformat(timespec="seconds")
     population = _Population(response, launch, [] if issues is None else issues)
-    variables = population.variables(questionnaire, dict(launch))
+    variables = population.variables(questionnaire, {"resource": response, "questionnaire": questionnaire, **launch})
     items = [made for item in form(questionnaire).roots for made in population.item(item, variables)]
     return {**response, "item": items} if items else response
 

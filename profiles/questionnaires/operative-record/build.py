@@ -233,6 +233,8 @@ class Builder:
             }
             for code, type_ in (("patient", "Patient"), ("encounter", "Encounter"), ("user", "Practitioner"))
         ]
+        performed = {"name": "performed", "language": "text/fhirpath", "expression": self.expression("{performed}")}
+        variables = [{"url": f"{CORE}variable", "valueExpression": performed}]
         allocate = [{"url": f"{SDC}sdc-questionnaire-extractAllocateId", "valueString": "NewCondition"}]
         return {
             "resourceType": "Questionnaire",
@@ -240,6 +242,7 @@ class Builder:
             "contained": self.contained(),
             "extension": [
                 *launch,
+                *variables,
                 *allocate,
                 *rules,
                 extract("condition", "%NewCondition"),
@@ -322,7 +325,7 @@ def observation(link: str, value: dict[str, Any]) -> dict[str, Any]:
         "code": {"coding": codings},
         "subject": "@%resource.subject",
         "encounter": "@%resource.encounter",
-        "effectiveDateTime": "={performed}",
+        "effectiveDateTime": "=%performed",
         "performer": ["@%resource.author"],
         **value,
         "derivedFrom": [{"for": "%resource.id", "reference": "='QuestionnaireResponse/' + $this"}],
