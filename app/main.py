@@ -12,10 +12,13 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from fastapi import FastAPI
+from starlette.routing import Match, Route
+from starlette.types import Receive, Scope, Send
 
 from app import api, logs
 from app.api.context import Context, Hook
-from app.api.middleware import shield
+from app.api.endpoint import Endpoint
+from app.api.middleware import Shield
 from app.fhir.operations import Operation
 from app.security.identity import Identities
 from app.settings import Settings
@@ -65,6 +68,37 @@ def services(store: Store, settings: Settings) -> list[Service]:
     return found
 
 
+class Application(FastAPI):
+    """A FHIR request goes straight from the shield to the facade, which answers its own errors; the framework's layers are for pages.
+
+    All routes stand in `routes`, whichever way they are reached.
+    """
+
+    def __init__(self, context: Context, *, lifespan: Any, verbose: bool) -> None:
+        silent = {"tracing": False, "metrics": False, "logs": False}
+        super().__init__(title="CSOR", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, telemetry=silent)
+        self.router.redirect_slashes = False
+        self._facade = [route for route in api.routes(context) if isinstance(route, Route) and isinstance(route.app, Endpoint)]
+        self.router.routes.extend(self._facade)
+        self.state.context = context
+        self._shield = Shield(self._within, context, verbose)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._shield if scope["type"] == "http" else super().__call__)(scope, receive, send)
+
+    async def _within(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path.startswith(("/fhir", "/health")):
+            for route in self._facade:
+                match, child = route.matches(scope)
+                if match is Match.FULL:
+                    scope.update(child)
+                    scope["route"] = route
+                    await route.app(scope, receive, send)
+                    return
+        await super().__call__(scope, receive, send)
+
+
 def create(settings: Settings | None = None) -> FastAPI:
     """The ASGI application. Workers call it without arguments and read their settings from the environment."""
     settings = settings or Settings()
@@ -93,12 +127,8 @@ def create(settings: Settings | None = None) -> FastAPI:
             await asyncio.gather(*running, return_exceptions=True)
             await store.close()
 
-    app = FastAPI(title="CSOR", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.router.redirect_slashes = False
-    app.router.routes.extend(api.routes(context))
+    app = Application(context, lifespan=lifespan, verbose=settings.log_level == "debug")
     app.router.routes.extend(_call("app.web", "routes", context, default=()))
-    app.state.context = context
-    shield(app, context)
     return app
 
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
@@ -48,12 +48,15 @@ class BodyTimeout(FHIRError):
 class Call:
     """One request on its way: what it asks, by whom, of what."""
 
-    __slots__ = ("__dict__", "access", "context", "request", "scope")
+    __slots__ = ("_headers", "_pairs", "access", "context", "form", "request", "scope")
 
     def __init__(self, context: Context, scope: Scope, receive: Receive) -> None:
         self.context, self.scope = context, scope
         self.request = Request(scope, receive)
         self.access: Access = PUBLIC
+        self.form: Pairs | None = None
+        self._pairs: Pairs | None = None
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
 
     @property
     def path(self) -> Mapping[str, str]:
@@ -62,34 +65,39 @@ class Call:
         return parameters
 
     def header(self, name: str) -> str | None:
-        """One header, or None."""
-        return self.request.headers.get(name)
+        """One header, or None; `name` in lower case."""
+        value = self._headers.get(name.encode())
+        return None if value is None else value.decode("latin-1")
 
-    @cached_property
+    @property
     def pairs(self) -> Pairs:
         """The query string, in order, repeats kept."""
-        return query_pairs(self.scope["query_string"].decode("latin-1"))
+        if self._pairs is None:
+            self._pairs = query_pairs(self.scope["query_string"].decode("latin-1"))
+        return self._pairs
 
     def option(self, name: str) -> str | None:
         """The first value of a query parameter."""
+        if not self.scope["query_string"]:
+            return None
         return next((value for key, value in self.pairs if key == name), None)
 
-    @cached_property
+    @property
     def format(self) -> Format:
         """What to answer in."""
         return wanted(self.header("accept") or "", self.option("_format"))
 
-    @cached_property
+    @property
     def pretty(self) -> bool:
         """`_pretty=true`."""
         return self.option("_pretty") == "true"
 
-    @cached_property
+    @property
     def prefer(self) -> Prefer:
         """What the caller would rather have back."""
         return prefer(self.header("prefer") or "")
 
-    @cached_property
+    @property
     def base(self) -> str:
         """The FHIR base URL as the caller addresses it."""
         return f"{self.context.base(self.request)}/fhir"

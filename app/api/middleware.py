@@ -8,7 +8,6 @@ import time
 from ipaddress import ip_address
 from typing import Any
 
-from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.context import Context
@@ -19,11 +18,6 @@ FORM_BYTES = 2 * 1024 * 1024
 SLOW_SECONDS = 1.0
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"), (b"x-frame-options", b"DENY")]
 _NAMES = {name for name, _ in _HEADERS} | {b"cache-control"}
-
-
-def shield(app: FastAPI, context: Context, *, verbose: bool = False) -> None:
-    """Put the middleware on. Call it once, before the first request."""
-    app.add_middleware(Shield, context=context, verbose=verbose)
 
 
 class Shield:

@@ -17,8 +17,7 @@ async def read(call: Call) -> Reply:
     type = known(call.path["type"])
     require(call.access, type, "r")
     stored = await call.context.store.read(call.access, type, call.path["id"])
-    headers = call.request.headers
-    if not_modified(stored.version, stored.updated, headers.get("if-none-match"), headers.get("if-modified-since")):
+    if not_modified(stored.version, stored.updated, call.header("if-none-match"), call.header("if-modified-since")):
         return Reply(304, headers=version_headers(stored))
     return _resource(call, stored)
 

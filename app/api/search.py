@@ -64,15 +64,12 @@ async def _pairs(call: Call) -> Pairs:
     kind = (call.header("content-type") or "").split(";")[0].strip().lower()
     if kind not in ("application/x-www-form-urlencoded", ""):
         raise UnsupportedMedia("_search takes a form: application/x-www-form-urlencoded.")
-    if "form" not in call.__dict__:
+    if call.form is None:
         try:
-            call.__dict__["form"] = parse_qsl(
-                (await call.body()).decode(), keep_blank_values=True, max_num_fields=500, errors="strict"
-            )
+            call.form = parse_qsl((await call.body()).decode(), keep_blank_values=True, max_num_fields=500, errors="strict")
         except (ValueError, UnicodeDecodeError):
             raise BadRequest("The form is not UTF-8, or has more than 500 fields.") from None
-    form: Pairs = call.__dict__["form"]
-    return [*call.pairs, *form]
+    return [*call.pairs, *call.form]
 
 
 async def _search(call: Call, types: list[str], path: str, inside: Clause | None = None) -> Reply:

@@ -88,6 +88,7 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         raise click.ClickException(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+    bound.listen(1024)  # who comes early waits instead of being refused
     bound.set_inheritable(True)
     return bound
 
