@@ -140,11 +140,9 @@ async def _patient(store: Store, reading: Reading, child: Stored | None, planned
     planned.references.append(known.reference)
     if not changed:
         return str(resource["id"])
+    before = dict(resource)
     rebuild(resource, known.slots, changed, patient.BUILDERS)
-    _source(resource, key)
-    validation.check(resource)
-    owners = (child.owners if child else frozenset()) | {ods}
-    planned.writes += [Put(resource, child.version if child else 0, owners, unchanged_ok=True), known.write()]
+    _write(planned, known, child, before, resource, ods, key)
     if child is None:
         planned.guards += patients.identity_guards(resource)
     return str(resource["id"])
@@ -176,25 +174,37 @@ async def _resource(
     planned.references.append(known.reference)
     if not changed - {"subject"} and _about(resource) == patient_id:
         return  # nothing but the stamp of who it is about would change
+    before = dict(resource)
     rebuild(resource, known.slots, changed - {"subject"}, BUILDERS[said.type])
     if "subject" in changed:
-        await _subject(store, context, said, resource, known)
+        await _subject(store, context, said, resource, known, patient_id)
     if said.encounter:
         resource["encounter"] = {"reference": f"Encounter/{said.encounter}"}
-    _source(resource, key)
+    _write(planned, known, stored, before, resource, context.ods, key)
+
+
+def _write(
+    planned: Planned, known: Mark, stored: Stored | None, before: dict[str, Any], resource: dict[str, Any], ods: str, key: str
+) -> None:
+    """The mark, and the resource unless it says what it said before (a snapshot mostly repeats)."""
+    planned.writes.append(known.write())
+    # Equal numbers can have other digits (5.1 and 5.10), so a result is left to the store's own comparison.
+    if stored is not None and before == resource and ods in stored.owners and stored.type != "Observation":
+        return
+    resource["meta"] = {**resource.get("meta", {}), "source": f"{names.CSOR}/hl7v2-message/{key}"}
     validation.check(resource)
-    owners = (stored.owners if stored else frozenset()) | {context.ods}
-    planned.writes += [Put(resource, stored.version if stored else 0, owners, unchanged_ok=True), known.write()]
+    owners = (stored.owners if stored else frozenset()) | {ods}
+    planned.writes.append(Put(resource, stored.version if stored else 0, owners, unchanged_ok=True))
 
 
 def _about(resource: Mapping[str, Any]) -> str:
     return str(resource.get("subject", {}).get("reference", "")).removeprefix("Patient/")
 
 
-async def _subject(store: Store, context: Context, said: Said, resource: dict[str, Any], known: Mark) -> None:
+async def _subject(store: Store, context: Context, said: Said, resource: dict[str, Any], known: Mark, patient_id: str) -> None:
     """Whom the newest message names; where that Patient has been merged away since, the retained one."""
     before, named = _about(resource), str(known.slots["subject"][1])
-    after = await _retained(store, named)
+    after = patient_id if named == patient_id else await _retained(store, named)
     if before and before != after and await _retained(store, before) != after and said.type == "Encounter":
         context.doubt("This visit was known for another child; it now belongs to the one that the newest message names", "PV1-19")
     resource["subject"] = {"reference": f"Patient/{after}"}
@@ -209,7 +219,3 @@ async def _retained(store: Store, id: str) -> str:
 
 def _new(type: str, id: str) -> dict[str, Any]:
     return {"resourceType": type, "id": id, "meta": {"tag": [TAG]}}
-
-
-def _source(resource: dict[str, Any], key: str) -> None:
-    resource["meta"] = {**resource.get("meta", {}), "source": f"{names.CSOR}/hl7v2-message/{key}"}

@@ -34,11 +34,13 @@ def join(mine: Slots, theirs: Slots) -> set[str]:
 
 def rebuild(resource: dict[str, Any], slots: Slots, changed: Iterable[str], builders: Mapping[str, Build]) -> None:
     """Make anew the elements of `resource` whose slots changed."""
-    groups = {name.partition("/")[0] for name in changed}
-    for group in groups:
-        start = group + "/"
-        values = {name[len(start) :]: slot[1] for name, slot in slots.items() if name == group or name.startswith(start)}
-        builders[group](resource, dict(sorted(values.items())))
+    wanted: dict[str, dict[str, Any]] = {name.partition("/")[0]: {} for name in changed}
+    for name in sorted(slots):
+        group, _, part = name.partition("/")
+        if group in wanted:
+            wanted[group][part] = slots[name][1]
+    for group, values in wanted.items():
+        builders[group](resource, values)
 
 
 def put(resource: dict[str, Any], element: str, value: Any) -> None:
