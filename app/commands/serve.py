@@ -134,7 +134,7 @@ def _run(settings: Settings, http: socket.socket) -> None:
     )
     server = uvicorn.Server(config)
     if settings.workers > 1:
-        Multiprocess(config, target=server.run, sockets=[http]).run()
+        Multiprocess(config, [http]).run()
         return
     # uvicorn stops on SIGTERM and then raises it again: that must not look like a crash to whoever supervises us
     signal.signal(signal.SIGTERM, lambda *_: None)
