@@ -115,7 +115,7 @@ class Clauses:
             case t.AnyOf():
                 return any_of([self.holds(one, types, rid) for one in clause.clauses])
             case t.Nothing():
-                return Sql(f"{rid} IS NULL")
+                return Sql(f"{rid} < 0")
 
     def _match(self, match: t.Match, types: Sequence[str], rid: str) -> Sql:
         if match.param.kind == "composite":
