@@ -64,9 +64,10 @@ def path(steps: tuple[Step, ...]) -> Code:
 def _one_step(step: Step) -> Run:
     collect = step.collect
 
-    def walk(this: Any, _env: Environment) -> Items:
+    def walk(this: Any, env: Environment) -> Items:
         found: Items = []
         collect(this.value, found)
+        env.steps -= len(found)
         return found
 
     return walk
@@ -76,7 +77,7 @@ def _many_steps(keys: list[str], last: Step) -> Run:
     first, *rest = keys
     collect = last.collect
 
-    def walk(this: Any, _env: Environment) -> Items:
+    def walk(this: Any, env: Environment) -> Items:
         value = this.value.get(first)
         if value is None:
             return EMPTY
@@ -93,6 +94,7 @@ def _many_steps(keys: list[str], last: Step) -> Run:
         found: Items = []
         for element in level:
             collect(element, found)
+        env.steps -= len(level) + len(found)
         return found
 
     return walk

@@ -107,6 +107,7 @@ class Compiler:
             found: Items = []
             for item in run(this, env):
                 step.collect(item.value, found)
+            env.steps -= len(found)
             return found
 
         return headed(Code(member, step.type), base)
@@ -167,11 +168,11 @@ class Compiler:
             return logical(_is_test(base.run, wanted))
         if base.steps and wanted.namespace != "System" and base.steps[-1].only is None and model.known(wanted.name):
             narrowed = base.steps[-1].narrowed(wanted.name)
-            if narrowed is not None:
+            if narrowed is not None and not (self.strict and operator == "as"):
                 return path((*base.steps[:-1], narrowed))
             if (
                 self.strict
-                and operator == "as"
+                and narrowed is None
                 and not any(model.is_a(kind, wanted.name) for kind in base.steps[-1].keys.values())
             ):
                 raise FHIRPathError(f"FHIRPath: this element is never a {wanted.name}")
@@ -299,6 +300,7 @@ def _dynamic(run: Run, name: str, strict: bool) -> Run:
                 model.untyped(item.value, name, found)
             elif strict and item.type in ("Quantity",):
                 raise FHIRPathError(f"FHIRPath: {item.type} has no element '{name}'")
+        env.steps -= len(found)
         return found
 
     return member

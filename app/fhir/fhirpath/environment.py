@@ -1,6 +1,6 @@
 """What an evaluation carries along: the resource, variables, helpers and the step budget."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ _WELL_KNOWN = {
 class Environment:
     """One evaluation. `resource` is the nearest resource, `root` the outermost (they differ for contained ones).
 
+    Walks take what they find off `steps`; whatever loops over items watches it (`each`, `spend`).
     What most evaluations do not need are defaults of the class, so that making one costs three assignments.
     """
 
@@ -40,6 +41,18 @@ class Environment:
         self.context = context
         self.resource = resource or context
         self.root = root or self.resource
+
+    def each(self, items: Items) -> Iterator[Any]:
+        """The items one by one, with `index` told and the budget watched. Restores `index` when done."""
+        saved = self.index
+        self.steps -= len(items)
+        try:
+            for self.index, item in enumerate(items):
+                if self.steps < 0:
+                    self.spend(0)
+                yield item
+        finally:
+            self.index = saved
 
     def spend(self, steps: int) -> None:
         """Count work done. Raises TooCostly beyond the budget."""

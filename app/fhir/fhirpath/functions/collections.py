@@ -13,22 +13,22 @@ from app.fhir.fhirpath.values import EMPTY, Items, singleton, system
 
 @function("where", 1, lazy=True, result="same")
 def where(items: Items, env: Environment, criteria: Code) -> Items:
-    env.spend(len(items))
-    test, saved, kept = criteria.test, env.index, []
-    for env.index, item in enumerate(items):
-        if test(item, env):
-            kept.append(item)
-    env.index = saved
-    return kept
+    test = criteria.test
+    if len(items) == 1:  # the commonest case, without a generator
+        saved, env.index = env.index, 0
+        holds = test(items[0], env)
+        env.index = saved
+        return items if holds else EMPTY
+    return [item for item in env.each(items) if test(item, env)]
 
 
 @function("select", 1, lazy=True)
 def select(items: Items, env: Environment, projection: Code) -> Items:
-    env.spend(len(items))
-    saved, found = env.index, []
-    for env.index, item in enumerate(items):
-        found.extend(projection.run(item, env))
-    env.index = saved
+    found: Items = []
+    for item in env.each(items):
+        part = projection.run(item, env)
+        env.steps -= len(part)
+        found.extend(part)
     return found
 
 
@@ -38,10 +38,11 @@ def repeat(items: Items, env: Environment, projection: Code) -> Items:
     seen: set[Any] = set()
     level = items
     while level:
-        env.spend(len(level))
         lower: Items = []
-        for item in level:
-            for one in projection.run(item, env):
+        for item in env.each(level):
+            part = projection.run(item, env)
+            env.steps -= len(part)
+            for one in part:
                 key = identity(one)
                 key = key if key is not None else ("node", id(getattr(one, "value", one)))
                 if key not in seen:
@@ -54,12 +55,12 @@ def repeat(items: Items, env: Environment, projection: Code) -> Items:
 
 @function("aggregate", 1, 2, lazy=True)
 def aggregate(items: Items, env: Environment, aggregator: Code, initial: Code | None = None) -> Items:
-    env.spend(len(items))
-    saved, saved_index = env.total, env.index
+    saved = env.total
     env.total = initial.run(env.context, env) if initial is not None else EMPTY
-    for env.index, item in enumerate(items):
+    for item in env.each(items):
         env.total = aggregator.run(item, env)
-    result, env.total, env.index = env.total, saved, saved_index
+        env.spend(len(env.total))
+    result, env.total = env.total, saved
     return result
 
 
@@ -134,7 +135,8 @@ def union(items: Items, env: Environment, other: Items) -> Items:
 
 
 @function("combine", 1)
-def combine(items: Items, _env: Environment, other: Items) -> Items:
+def combine(items: Items, env: Environment, other: Items) -> Items:
+    env.spend(len(items) + len(other))
     return [*items, *other]
 
 
@@ -142,7 +144,10 @@ def combine(items: Items, _env: Environment, other: Items) -> Items:
 def sort(items: Items, env: Environment, *keys: Code) -> Items:
     """By the keys in turn (the compiler marks `-name` as descending); items without a key come first either way."""
     env.spend(len(items) * max(len(keys), 1))
-    rows = [([singleton(key.run(item, env), "a sort key") for key in keys] if keys else [system(item)], item) for item in items]
+    rows = [
+        ([singleton(key.run(item, env), "a sort key") for key in keys] if keys else [system(item)], item)
+        for item in env.each(items)
+    ]
     signs = [-1 if key.descending else 1 for key in keys] or [1]
 
     def compare(left: Any, right: Any) -> int:

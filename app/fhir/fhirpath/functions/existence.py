@@ -17,22 +17,12 @@ def empty(items: Items, _env: Environment) -> bool:
 def exists(items: Items, env: Environment, criteria: Code | None = None) -> bool:
     if criteria is None:
         return bool(items)
-    env.spend(len(items))
-    saved = env.index
-    try:
-        return any(criteria.test(item, env) for env.index, item in enumerate(items))
-    finally:
-        env.index = saved
+    return any(criteria.test(item, env) for item in env.each(items))
 
 
 @function("all", 1, lazy=True, test=True)
 def all_(items: Items, env: Environment, criteria: Code) -> bool:
-    env.spend(len(items))
-    saved = env.index
-    try:
-        return all(criteria.test(item, env) for env.index, item in enumerate(items))
-    finally:
-        env.index = saved
+    return all(criteria.test(item, env) for item in env.each(items))
 
 
 @function("not", test=True)

@@ -1,0 +1,89 @@
+"""Hostile and broken expressions: told where, and stopped in time."""
+
+import pytest
+
+from app.fhir.errors import TooCostly
+from app.fhir.fhirpath import FHIRPathError, SyntaxProblem, compile
+
+MANY = {"resourceType": "Questionnaire", "status": "draft", "item": [{"linkId": str(n), "type": "group"} for n in range(2000)]}
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "expected"),
+    [
+        ("", 0, "a term"),
+        ("name.", 5, "member"),
+        ("name.where(use = 'x'", 20, r"'\)'"),
+        ("name[0", 6, r"'\]'"),
+        ("1 + ", 4, "a term"),
+        ("name family", 5, "operator or the end"),
+        ("'open", 0, "a term or an operator"),
+        ("2 /* open", 2, "end of the comment"),
+        ("@2023-02-30", 0, "exists"),
+        ("a is ", 5, "name of a type"),
+    ],
+)
+def test_a_syntax_error_tells_where_and_what(text: str, position: int, expected: str) -> None:
+    with pytest.raises(SyntaxProblem, match=expected) as caught:
+        compile(text)
+    assert caught.value.position == position
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name.wear(1)", "no function 'wear'"),
+        ("name.where()", "takes 1 argument, 0 given"),
+        ("name.substring(1, 2, 3)", "takes 1 to 2 arguments"),
+        ("value as Patent", "no type 'Patent'"),
+        ("value is Foo.Bar", "no type 'Foo.Bar'"),
+        ("%`no-such`", "there is no %no-such"),
+        ("'a' < 1", "have no order"),
+        ("(1|2) + 1", "takes one value"),
+        ("'a'.matches('(')", "does not compile"),
+        ("'a' * 2", "does not take"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_a_sentence(text: str, says: str) -> None:
+    with pytest.raises(FHIRPathError, match=says):
+        compile(text).evaluate({"resourceType": "Patient"})
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 3000 + "1" + ")" * 3000, "1" + "+1" * 3000, "a" + ".b" * 3000, "-" * 3000 + "1", "x.where(" * 500 + "1"]
+)
+def test_nesting_is_capped_before_the_stack_is(text: str) -> None:
+    with pytest.raises(SyntaxProblem):
+        compile(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "item.select(%resource.item.select(%resource.item)).count()",
+        "item.all(%resource.item.all(%resource.item.exists()))",
+        "item.where(%resource.item.subsetOf(%resource.item.skip(1)))",
+        "item.repeat($this.combine(%resource.item.select(linkId & $this.linkId)))",
+    ],
+)
+def test_an_expression_cannot_run_for_ever(text: str) -> None:
+    with pytest.raises((TooCostly, FHIRPathError)):
+        compile(text).evaluate(MANY)
+
+
+def test_texts_cannot_grow_without_bound() -> None:
+    doubled = "'" + "x" * 1000 + "'"
+    for _ in range(12):
+        doubled = f"iif(true, {doubled}.replace('x', 'xx'))"
+    with pytest.raises(FHIRPathError, match="too long"):
+        compile(doubled).evaluate({"resourceType": "Patient"})
+
+
+def test_a_pattern_cannot_backtrack_for_ever() -> None:
+    assert compile("('" + "a" * 5000 + "!').matches('^(a+)+$')").evaluate({}) == [False]
+
+
+def test_input_of_the_wrong_shape_is_an_error_of_the_family() -> None:
+    with pytest.raises(FHIRPathError, match="shape"):
+        compile("Patient.name.given").evaluate({"resourceType": "Patient", "name": "x"})
