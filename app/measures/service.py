@@ -1,6 +1,7 @@
 """Beside the requests: puts what ships into the store, and keeps the columns warm so that no page waits for them."""
 
 import asyncio
+from contextlib import suppress
 
 from app.fhir.errors import FHIRError
 from app.logs import logger
@@ -9,11 +10,11 @@ from app.measures.columns import shelf
 from app.measures.definition import shipped, shipped_ids
 from app.store.protocol import Store
 
-_REST = 2.0  # seconds between looks, so that a busy feed does not make the columns over and over
+_STILL = 2.0  # seconds
 
 
 class ColumnsService:
-    """Follows the change feed of its own process; it writes nothing but the artefacts, so every process may run it."""
+    """It writes nothing but the artefacts, so every process may run it."""
 
     name = "measure-columns"
 
@@ -21,20 +22,17 @@ class ColumnsService:
         self._store = store
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set."""
+        """Until `stop` is set. Columns are made when the feed has been still for a while, not in the middle of a load."""
         await artefacts.install(self._store)
-        seen = -1
+        before = warm = -1
         while not stop.is_set():
             head = await self._store.feed_head()
-            if head != seen:
-                seen = head
+            if head == before and head != warm:
                 await self.warm()
-            else:
-                await self._store.wait_for_change(head, _REST)
-            try:
-                await asyncio.wait_for(stop.wait(), _REST)
-            except TimeoutError:
-                continue
+                warm = head
+            before = head
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _STILL)
 
     async def warm(self) -> None:
         """Make the columns of every shipped measure that are not up to date."""
