@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal, DecimalException
-from itertools import accumulate
 from typing import Any, BinaryIO
 
 import msgspec
@@ -22,8 +21,8 @@ MAX_EXPONENT = 1000  # a decimal of 1E+999999999 is ten bytes that become a giga
 
 _BOM = b"\xef\xbb\xbf"
 _LAYOUT_BUDGET = 64 << 20
-_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
-_STEP = [(byte in b"[{") - (byte in b"]}") for byte in range(256)]
+_NOT_MARKS = bytes(byte for byte in range(256) if byte not in b'[]{}"')
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _AT_BYTE = re.compile(r" ?\(byte (\d+)\)")
 
 
@@ -46,8 +45,8 @@ def decode(raw: bytes) -> dict[str, Any]:
     if raw.startswith(_BOM):
         raw = raw[3:]
     openings = raw.count(b"{") + raw.count(b"[")
-    if openings > MAX_DEPTH:
-        _check_depth(raw, openings)
+    if openings > MAX_DEPTH and _is_too_deep(raw, openings):
+        raise _too_deep()
     try:
         value = _decoder.decode(raw)
     except msgspec.ValidationError as error:
@@ -105,25 +104,34 @@ def lines(stream: BinaryIO, max_line: int = MAX_LINE) -> Iterator[tuple[int, byt
 
 
 def depth(raw: bytes) -> int:
-    """How deep arrays and objects nest in JSON text, without recursion and without trusting that it is JSON."""
-    bare = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = b"".join(bare.split(b'"')[::2]).translate(None, _NOT_BRACKETS)
-    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+    """How deep arrays and objects nest in JSON text, without recursion and without trusting that it is JSON.
+
+    Exact up to MAX_DEPTH; beyond that, and of brackets that do not match, only that it is at least so deep.
+    """
+    if b"\\" in raw:
+        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # Two quotes side by side open and close nothing between them: without them few strings are left to cut out.
+    brackets = raw.translate(_ONE_KIND, _NOT_MARKS).replace(b'""', b"")
+    if b'"' in brackets:
+        brackets = b"".join(brackets.split(b'"')[::2])
+    levels = 0
+    while levels <= MAX_DEPTH and len(outer := brackets.replace(b"[]", b"")) < len(brackets):
+        brackets = outer
+        levels += 1
+    return levels + brackets.count(b"[")
 
 
-def _check_depth(raw: bytes, openings: int) -> None:
-    # Laid out with one space a level, depth is a search for a long indent: five times as fast as counting, while the layout is small.
+def _is_too_deep(raw: bytes, openings: int) -> bool:
+    # Laid out with a space for each level, depth is one search for a long indent: five times as fast as counting, but a deep text could
+    # grow a thousandfold, so only where that much is bearable.
     if (openings + raw.count(b",")) * 1000 <= _LAYOUT_BUDGET:
         try:
-            deep = b"\n" + b" " * MAX_DEPTH in msgspec.json.format(raw, indent=1)
+            return b"\n" + b" " * MAX_DEPTH in msgspec.json.format(raw, indent=1)
         except msgspec.DecodeError:
-            deep = depth(raw) > MAX_DEPTH
+            pass
         except RecursionError:
-            deep = True
-    else:
-        deep = depth(raw) > MAX_DEPTH
-    if deep:
-        raise _too_deep()
+            return True
+    return depth(raw) > MAX_DEPTH
 
 
 def _too_deep() -> Malformed:

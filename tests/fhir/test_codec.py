@@ -115,6 +115,21 @@ def test_depth_is_capped(levels: int, fits: bool, pad: bytes) -> None:
         assert "nested" in refused(raw).diagnostics
 
 
+@settings(max_examples=80, deadline=None)
+@given(
+    st.recursive(
+        st.text(alphabet='[]{}"\\,: ab', max_size=6),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_depth_is_counted_as_a_parser_would(value: Any) -> None:
+    def levels(each: Any) -> int:
+        inside = each.values() if isinstance(each, dict) else each if isinstance(each, list) else None
+        return 0 if inside is None else 1 + max(map(levels, inside), default=0)
+
+    assert codec.depth(json.dumps(value).encode()) == levels(value)
+
+
 def test_ten_million_brackets_are_refused_without_recursion() -> None:
     assert "nested" in refused(b"[" * 10_000_000).diagnostics
 
