@@ -200,7 +200,9 @@ class Clauses:
             case t.Missing() if not clause.missing:
                 a = self.alias()
                 table, _ = table_of(clause.param.kind)
-                return Source(a, Sql(f"{table} {a}"), one_of(f"{a}.key", keys(types, clause.param.code)))
+                key = one_of(f"{a}.key", keys(types, clause.param.code))
+                first = f" AND {a}.pos = 0" if table == "composite" else ""
+                return Source(a, Sql(f"{table} {a}"), Sql(key.text + first, key.values))
             case t.Chain():
                 return self._chain_source(clause, types)
             case t.Has():

@@ -72,7 +72,6 @@ CREATE TABLE composite (
     PRIMARY KEY (rid, key, ord, pos, entry)
 ) WITHOUT ROWID;
 CREATE INDEX composite_code ON composite (key, code, system) WHERE pos = 0;
-CREATE INDEX composite_key ON composite (key) WHERE pos = 0 AND code IS NULL;
 
 CREATE TABLE record (
     kind TEXT NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL, tag TEXT NOT NULL, due INTEGER, owner TEXT NOT NULL,
@@ -101,7 +100,7 @@ _STATISTICS = {
     "reference": {"reference": "4000000 4 2 1 1 1", "reference_value": "4000000 20000 40 40"},
     "date": {"date": "1000000 2 2 1 1", "date_low": "1000000 20000 10 10", "date_high": "1000000 20000 10 10"},
     "number": {"number": "1000000 3 2 1 1 1 1 1", "number_low": "1000000 20000 40 40", "number_high": "1000000 20000 40 40"},
-    "composite": {"composite": "2000000 6 4 2 1 1", "composite_code": "1000000 20000 200 200", "composite_key": "1000 100"},
+    "composite": {"composite": "2000000 6 4 2 1 1", "composite_code": "1000000 20000 200 200"},
     "record": {
         "record_key": "100000 10000 1",
         "record_state": "100000 10000 2000 1",

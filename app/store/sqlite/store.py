@@ -20,7 +20,7 @@ from app.fhir.search.types import Entries, Plan
 from app.security.access import Access
 from app.store.protocol import Change, Found, Guard, Put, Record, Stored, Write
 from app.store.sqlite import history, records, upkeep
-from app.store.sqlite.connection import connect, translated
+from app.store.sqlite.connection import connect, translated, unavailable
 from app.store.sqlite.schema import migrate
 from app.store.sqlite.search import STORED, search, stored
 from app.store.sqlite.transaction import Counters, Prepared, Transaction, prepare
@@ -159,12 +159,20 @@ class SQLiteStore:
 
     async def search(self, access: Access, plan: Plan) -> Found:
         """See the protocol."""
-        if (quick := self._quickly(lambda: search(self._reading, access, plan, self._key))) is not None:
-            return quick
-        return await self._in_reader(lambda connection: search(connection, access, plan, self._key))
+        return await self._quickly(lambda connection: search(connection, access, plan, self._key))
 
-    def _quickly(self, work: Callable[[], T]) -> T | None:
-        """`work` in the loop's own connection and one snapshot, or None where it takes more than `LOOP_STEPS`."""
+    async def _quickly(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """`work` in the loop's own thread; where that takes more than `LOOP_STEPS`, again on a reader thread."""
+        try:
+            return self._in_loop(work)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise unavailable(error) from error
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+        return await self._in_reader(work)
+
+    def _in_loop(self, work: Callable[[sqlite3.Connection], T]) -> T:
         steps = 0
 
         def step() -> bool:
@@ -172,18 +180,13 @@ class SQLiteStore:
             steps += 1
             return steps > LOOP_STEPS
 
-        with translated():
-            self._reading.execute("BEGIN")
-            self._reading.set_progress_handler(step, 1000)
-            try:
-                return work()
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-                    raise
-                return None
-            finally:
-                self._reading.set_progress_handler(None, 0)
-                self._reading.execute("ROLLBACK")
+        self._reading.execute("BEGIN")
+        self._reading.set_progress_handler(step, 1000)
+        try:
+            return work(self._reading)
+        finally:
+            self._reading.set_progress_handler(None, 0)
+            self._reading.execute("ROLLBACK")
 
     async def commit(self, access: Access, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> list[Stored | None]:
         """See the protocol."""
@@ -264,9 +267,9 @@ class SQLiteStore:
         descending: bool = False,
     ) -> list[Record]:
         """See the protocol."""
-        with translated():
-            return records.find(
-                self._reading,
+        return await self._quickly(
+            lambda connection: records.find(
+                connection,
                 access,
                 kind,
                 state=state,
@@ -277,11 +280,11 @@ class SQLiteStore:
                 limit=limit,
                 descending=descending,
             )
+        )
 
     async def count_records(self, access: Access, kind: str, *, state: str | None = None, tag: str | None = None) -> int:
         """See the protocol."""
-        with translated():
-            return records.count(self._reading, access, kind, state=state, tag=tag)
+        return await self._quickly(lambda connection: records.count(connection, access, kind, state=state, tag=tag))
 
     # ---- upkeep
 
