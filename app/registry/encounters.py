@@ -41,9 +41,12 @@ def day_of(text: str | None) -> str | None:
     if not text:
         return None
     if len(text) > 10:
-        if text[-1] == "Z" or text[-6] in "+-":
-            return datetime.fromisoformat(text).astimezone(LONDON).date().isoformat()
-        return text[:10]
+        if text[-1] != "Z" and text[-6] not in "+-":
+            return text[:10]
+        try:
+            return datetime.fromisoformat(text.replace(":60", ":59")).astimezone(LONDON).date().isoformat()  # a leap second
+        except (ValueError, OverflowError):
+            return text[:10]
     return text + "-01-01"[len(text) - 4 :] if len(text) < 10 else text
 
 

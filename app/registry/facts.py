@@ -50,9 +50,10 @@ def facts_from(resources: Sequence[dict[str, Any]], today: date, case: str | Non
     assert condition is not None
     patient = _patient(by_type["Patient"], episode)
     stays = stay_reader.stays(by_type.get("Encounter", ()))
-    visits = _visits(by_type.get("Procedure", ()), condition, alone=len(cases) == 1)
+    told = _visits(by_type.get("Procedure", ()), condition, alone=len(cases) == 1)
+    visits = [visit for visit in told if visit.day <= today.isoformat()]
     index = _index_day(visits, episode)
-    if index is None or patient is None:
+    if index is None or index > today.isoformat() or patient is None:
         return None
     observations = [each for each in by_type.get("Observation", ()) if each.get("status") not in NOT_SAID]
     horizon = (date.fromisoformat(index) + timedelta(days=HORIZON_DAYS)).isoformat()
@@ -121,7 +122,7 @@ def patient_of(resource: dict[str, Any]) -> str | None:
     if resource.get("resourceType") == "Patient":
         return str(resource["id"])
     reference: str = (resource.get("subject") or resource.get("patient") or {}).get("reference", "")
-    return reference.removeprefix("Patient/") if reference.startswith("Patient/") else None
+    return reference.split("/")[1] if reference.startswith("Patient/") else None
 
 
 def _patient(patients: list[dict[str, Any]], episode: dict[str, Any]) -> dict[str, Any] | None:

@@ -61,8 +61,8 @@ def nhs_number(patient: dict[str, Any]) -> str | None:
 def replaced_by(patient: dict[str, Any]) -> str | None:
     """`Patient/<id>` of the record that replaced this one, if it was merged away."""
     for link in patient.get("link", ()):
-        if link.get("type") == "replaced-by":
-            reference: str | None = link.get("other", {}).get("reference")
+        reference: str = link.get("other", {}).get("reference", "")
+        if link.get("type") == "replaced-by" and reference.startswith("Patient/"):
             return reference
     return None
 

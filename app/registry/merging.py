@@ -29,13 +29,17 @@ LIFECYCLE = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle"
 
 
 async def retained(store: Store, patient: Stored) -> Stored:
-    """The Patient at the end of the chain of merges that starts at `patient`."""
+    """The Patient at the end of the chain of merges that starts at `patient`.
+
+    A link is followed only to a Patient whom all of the discarded one's hospitals see, as every merge leaves it: a hospital that writes a link
+    to another's child by hand gains nothing.
+    """
     for _ in range(STEPS):
         successor = replaced_by(patient.resource)
         if successor is None:
             return patient
         found = await store.read_many(SYSTEM, [successor])
-        if not found:
+        if not found or not patient.owners <= found[0].owners:
             return patient
         patient = found[0]
     raise IdentityConflict("The merges of this child lead round in a circle.")

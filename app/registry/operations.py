@@ -6,11 +6,13 @@ follows its condition's pathway and a later one is an emergency if its code is o
 """
 
 import json
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 from app.content import TERMINOLOGY
 from app.outcomes.case_facts import OperationKind
+
+CODES = 4096  # remembered answers: codes come from outside, so there may be any number of them
 
 
 @cache
@@ -32,7 +34,7 @@ def plain_code(code: str) -> str:
     return plain[:3] if len(plain) >= 4 and plain[3] == "X" else plain
 
 
-@cache
+@lru_cache(CODES)
 def operation(opcs: str) -> dict[str, Any] | None:
     """The row of the table for an OPCS-4 code (four characters, else its category of three), or None if it does not count."""
     code = plain_code(opcs)
@@ -76,7 +78,7 @@ def _urgency(row: dict[str, Any], admission_method: str | None, is_index: bool, 
     return "emergency" if row.get("unplanned") else "planned"
 
 
-@cache
+@lru_cache(CODES)
 def is_infection(icd10: str, condition: str | None = None) -> bool:
     """Whether a diagnosis is an infection treated in hospital, for a child with this condition."""
     code = plain_code(icd10)

@@ -8,7 +8,8 @@ import pytest
 
 from app import names
 from app.outcomes.case_facts import CaseFacts, Factors, Infection, Operation
-from app.registry.facts import at_day, facts_from
+from app.registry.encounters import day_of
+from app.registry.facts import at_day, facts_from, patient_of
 from tests.registry.builders import case, diagnosis, observation, patient, procedure, stay
 
 TODAY = date(2026, 1, 1)
@@ -54,6 +55,29 @@ def test_a_case_without_an_operation_begins_with_its_period() -> None:
     told = facts_from([patient(), case(period={"start": "2023-02-01"})], TODAY)
     assert told is not None
     assert (told.index_date, told.operations) == ("2023-02-01", ())
+
+
+def test_dates_that_valid_resources_may_have_and_that_mean_nothing_yet() -> None:
+    future = procedure("x", "9999-12-31")
+    assert facts(future).operations == facts().operations
+    assert facts_from([patient(), case(), future], TODAY) is None
+    assert facts_from([patient(), case(period={"start": "9999-12-31T23:59:59Z"})], TODAY) is None
+    assert day_of("2016-12-31T23:59:60Z") == "2016-12-31"
+    assert day_of("0001-01-01T00:00:00+14:00") == "0001-01-01"
+    assert day_of("9999-12-31T23:30:00-12:00") == "9999-12-31"
+    assert [day_of(text) for text in ("2023", "2023-05", "2023-05-06", "", None)] == [
+        "2023-01-01",
+        "2023-05-01",
+        "2023-05-06",
+        None,
+        None,
+    ]
+
+
+def test_a_versioned_reference_is_to_the_same_child() -> None:
+    assert patient_of({"resourceType": "Encounter", "subject": {"reference": "Patient/p/_history/3"}}) == "p"
+    assert patient_of({"resourceType": "Encounter", "subject": {"reference": "Group/p"}}) is None
+    assert patient_of({"resourceType": "Encounter"}) is None
 
 
 class TestOperations:

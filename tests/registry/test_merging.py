@@ -139,3 +139,12 @@ async def test_a_circle_made_by_hand_is_refused_and_not_followed_for_ever(store:
     await store.commit(ZAA, [Put(each) for each in ring])
     with pytest.raises(IdentityConflict):
         await retained(store, await store.read(SYSTEM, "Patient", "a"))
+
+
+async def test_a_link_written_by_hand_does_not_open_another_hospitals_child(store: Store) -> None:
+    await create_child(store, ZBB, patient("theirs", nhs=NUMBER))
+    forged = patient("mine", mrn=("ZAA", "1")) | {"link": [{"other": {"reference": "Patient/theirs"}, "type": "replaced-by"}]}
+    await store.commit(ZAA, [Put(forged)])
+    found = await find_child(store, ZAA, mrn=("ZAA", "1"))
+    assert found is not None
+    assert found.id == "mine"
