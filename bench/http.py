@@ -48,14 +48,14 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _serving(command: list[str], port: int, cwd: str | None = None) -> Iterator[None]:
+def _serving(command: list[str], port: int, cwd: str | None = None) -> Iterator[int]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=cwd)
     try:
         for _ in range(200):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 break
             time.sleep(0.05)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(20)
@@ -117,6 +117,18 @@ async def _load(port: int, connections: int, make: Callable[[int], bytes], expec
         await loop.create_connection(lambda: _Client(shared), "127.0.0.1", port)
     await shared.over.wait()
     return shared.done / (time.perf_counter() - start)
+
+
+def _processor(pid: int, port: int, request: bytes) -> float:
+    """Processor seconds that a server spends on one answer: what neighbours on the machine cannot distort."""
+    before = _used(pid)
+    rate = uvloop.run(_load(port, READERS, lambda n: request, 200))
+    return (_used(pid) - before) / (rate * SECONDS)
+
+
+def _used(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _one(port: int, request: bytes) -> tuple[int, bytes]:
@@ -189,21 +201,23 @@ def _bench(report: Report, data: Path) -> None:
     ]
     (data / "raw.json").write_bytes(b"")
     (data / "bare.py").write_text(BARE.format(file=str(data / "raw.json")))
-    with _serving(serve, port):
+    with _serving(serve, port) as pid:
         status, raw = asyncio.run(_one(port, _request("POST", "/fhir/Patient", PATIENT % 0, bearer)))
         assert status == 201
         (data / "raw.json").write_bytes(raw)
         id = raw.partition(b'"id":"')[2].partition(b'"')[0].decode()
         read = _request("GET", f"/fhir/Patient/{id}", headers=bearer)
         search = _request("GET", "/fhir/Patient?identifier=https://example.org/mrn%7C0", headers=bearer)
-        with _serving(bare_serve, bare_port, cwd=str(data)):
+        with _serving(bare_serve, bare_port, cwd=str(data)) as bare_pid:
             ours, searched, bare = _turns(
-                lambda: uvloop.run(_load(port, READERS, lambda n: read, 200)),
-                lambda: uvloop.run(_load(port, READERS, lambda n: search, 200)),
-                lambda: uvloop.run(_load(bare_port, READERS, lambda n: read, 200)),
+                lambda: _processor(pid, port, read),
+                lambda: _processor(pid, port, search),
+                lambda: _processor(bare_pid, bare_port, read),
             )
-        report.rate("read by id, with a token", ours, "bare Starlette route, same bytes", bare, target=0.6)
-        report.line("search by identifier", f"{searched:,.0f} /s", "the same bare route", searched / bare)
+        report.cost(
+            "read by id, with a token (server's processor time)", ours, "bare Starlette route, same bytes", bare, target=0.6
+        )
+        report.cost("search by identifier", searched, "the same bare route", bare)
 
         def create(n: int) -> bytes:
             return _request("POST", "/fhir/Patient", PATIENT % n, bearer)

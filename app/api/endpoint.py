@@ -48,11 +48,11 @@ class BodyTimeout(FHIRError):
 class Call:
     """One request on its way: what it asks, by whom, of what."""
 
-    __slots__ = ("_headers", "_pairs", "access", "context", "form", "request", "scope")
+    __slots__ = ("_headers", "_pairs", "_receive", "access", "context", "form", "scope")
 
     def __init__(self, context: Context, scope: Scope, receive: Receive) -> None:
         self.context, self.scope = context, scope
-        self.request = Request(scope, receive)
+        self._receive = receive
         self.access: Access = PUBLIC
         self.form: Pairs | None = None
         self._pairs: Pairs | None = None
@@ -63,6 +63,11 @@ class Call:
         """The parts of the path that the route names."""
         parameters: Mapping[str, str] = self.scope["path_params"]
         return parameters
+
+    @property
+    def request(self) -> Request:
+        """As Starlette has it."""
+        return Request(self.scope, self._receive)
 
     def header(self, name: str) -> str | None:
         """One header, or None; `name` in lower case."""
@@ -212,7 +217,8 @@ class Endpoint:
         if ENTRY_ACCESS in call.scope:
             call.access = call.scope[ENTRY_ACCESS]
             return
-        access = await self.context.access(call.request)
+        authorization = call.header("authorization")
+        access = await (self.context.access(call.request) if authorization is None else self.context.bearer(authorization))
         if access is None:
             raise Unauthenticated("Sign in first: send an API token as 'Authorization: Bearer csor_...'.")
         if access.role in ("parent", "public"):

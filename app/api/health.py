@@ -8,7 +8,7 @@ from app.api.endpoint import Call
 from app.api.respond import Reply
 from app.security.access import SYSTEM
 
-_JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+_JSON = [(b"content-type", b"application/json")]
 # kind of record -> states that somebody should know the number of
 QUEUES = {
     "hl7v2": ("received", "error", "warning", "unsupported"),

@@ -5,6 +5,7 @@ those over a second are logged.
 """
 
 import time
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -16,8 +17,8 @@ from app.logs import logger
 
 FORM_BYTES = 2 * 1024 * 1024
 SLOW_SECONDS = 1.0
+STATUS = "csor.status"  # where a FHIR reply notes its status in the scope, which spares a wrapper around `send`
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"), (b"x-frame-options", b"DENY")]
-_NAMES = {name for name, _ in _HEADERS} | {b"cache-control"}
 
 
 class Shield:
@@ -27,25 +28,16 @@ class Shield:
         self._app, self._sandbox, self._verbose = app, context.sandbox, verbose
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        if self._sandbox and not _from_here(scope):
+        if self._sandbox and not _from_here(next((value for name, value in scope["headers"] if name == b"host"), b"")):
             return await _refuse(send, b"This sandbox answers to localhost alone.")
         start = time.perf_counter()
-        fhir = scope["path"].startswith("/fhir")
-        status = 0
-
-        async def hardened(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = _harden(list(message.get("headers", ())), fhir)
-            await send(message)
-
         try:
-            await self._app(scope, receive if fhir else _capped(receive), hardened)
+            if scope["path"].startswith("/fhir"):  # a facade's replies are hardened already, and its bodies capped
+                await self._app(scope, receive, send)
+            else:
+                await self._app(scope, _capped(receive), _hardened(scope, send))
         finally:
-            elapsed = time.perf_counter() - start
+            elapsed, status = time.perf_counter() - start, scope.get(STATUS, 0)
             if self._verbose or status >= 500 or elapsed > SLOW_SECONDS:
                 route: Any = scope.get("route")
                 logger().info(
@@ -57,11 +49,18 @@ class Shield:
                 )
 
 
-def _harden(headers: list[tuple[bytes, bytes]], fhir: bool) -> list[tuple[bytes, bytes]]:
-    if fhir:  # our own replies never set these
-        return [*headers, *_HEADERS, (b"cache-control", b"private, no-cache")]
-    present = {name.lower() for name, _ in headers}
-    return headers + [(name, value) for name, value in _HEADERS if name not in present]
+def _hardened(scope: Scope, send: Send) -> Send:
+    """A page that sets one of the headers itself keeps its own."""
+
+    async def harder(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            scope[STATUS] = message["status"]
+            headers = list(message.get("headers", ()))
+            present = {name.lower() for name, _ in headers}
+            message["headers"] = headers + [(name, value) for name, value in _HEADERS if name not in present]
+        await send(message)
+
+    return harder
 
 
 def _capped(receive: Receive) -> Receive:
@@ -79,10 +78,11 @@ def _capped(receive: Receive) -> Receive:
     return counted
 
 
-def _from_here(scope: Scope) -> bool:
+@lru_cache(maxsize=256)
+def _from_here(host: bytes) -> bool:
     """Whether the Host header names this machine: a page elsewhere must not reach a sandbox under a name of its own (DNS rebinding)."""
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    text = host.decode("latin-1")
+    name = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
     if name in ("localhost", "", "testserver"):
         return True
     try:

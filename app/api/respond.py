@@ -11,6 +11,7 @@ from app.fhir import codec, xml
 from app.store.protocol import Stored
 
 Headers = list[tuple[bytes, bytes]]
+_HARD = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"private, no-cache")]
 
 
 class Reply:
@@ -22,9 +23,10 @@ class Reply:
         self.status, self.body, self.headers = status, body, headers or []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = self.headers
+        scope["csor.status"] = self.status
+        headers = [*self.headers, *_HARD]
         if self.status not in (204, 304):
-            headers = [*headers, (b"content-length", str(len(self.body)).encode())]
+            headers.append((b"content-length", b"%d" % len(self.body)))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else self.body})
 
