@@ -33,9 +33,13 @@ class Context:
     rank: int = SNAPSHOT
     authorities: frozenset[str] = frozenset()
     doubts: list[Problem] = field(default_factory=list)
+    _stamps: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def stamp(self, rank: int | None = None) -> str:
-        return stamp(self.rank if rank is None else rank, self.event, self.sent, self.digest)
+        key = (self.rank if rank is None else rank, self.event)
+        if key not in self._stamps:
+            self._stamps[key] = stamp(*key, self.sent, self.digest)
+        return self._stamps[key]
 
     def doubt(self, text: str, where: str, code: str = UNKNOWN_CODE) -> None:
         self.doubts.append(Problem(text, where, code, "W"))

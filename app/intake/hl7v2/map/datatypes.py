@@ -14,6 +14,8 @@ _SPACE = re.compile(r"\s+")
 
 def text(value: str) -> str:
     """One line of text, as FHIR strings want it: no outer space, no control characters."""
+    if value.isprintable():
+        return _SPACE.sub(" ", value).strip() if "  " in value else value.strip()
     return _SPACE.sub(" ", "".join(" " if ord(char) < 32 else char for char in value)).strip()
 
 
