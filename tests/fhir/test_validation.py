@@ -120,6 +120,8 @@ def test_an_empty_resource_is_valid_where_nothing_is_required() -> None:
         ({"valueDecimal": Decimal("NaN")}, "valueDecimal"),
         ({"valueString": ""}, "valueString"),
         ({"valueString": "a\x00b"}, "valueString"),
+        ({"valueString": "a\uffff"}, "valueString"),
+        ({"valueUri": "urn:\ufffe"}, "valueUri"),
         ({"valueString": "x" * 1_048_577}, "valueString"),
         ({"valueString": 5}, "valueString"),
         ({"valueString": None}, "valueString"),

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lxml import etree
 
 from app.fhir import codec, xml
@@ -58,6 +60,19 @@ def test_numbers_keep_their_digits(number: str) -> None:
 
 def test_white_space_in_values_survives() -> None:
     resource = {"resourceType": "Patient", "name": [{"text": "a\n\tb\r  <&\"'> \U0001f600"}]}
+    assert xml.decode(xml.encode(resource)) == resource
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.text(min_size=1, max_size=8) | st.text(alphabet="\x00\x0b\r\n\t\x7f\x85\u2028\ufffe\uffff<&\"' a", min_size=1, max_size=8)
+)
+def test_every_valid_text_can_be_sent_as_xml(text: str) -> None:
+    resource = {"resourceType": "Patient", "name": [{"text": text}], "implicitRules": text}
+    wrong = {issue.expression for issue in validate(resource)}
+    resource = {key: value for key, value in resource.items() if f"Patient.{key}" not in wrong}
+    if "Patient.name[0].text" in wrong:
+        del resource["name"]
     assert xml.decode(xml.encode(resource)) == resource
 
 

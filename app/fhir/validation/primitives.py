@@ -28,8 +28,9 @@ _id = re.compile(r"[A-Za-z0-9.-]{1,64}").fullmatch
 _oid = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+").fullmatch
 _uuid = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _code = re.compile(r"\S+(?:\s\S+)*").fullmatch
-_odd = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]").search
-_blank = re.compile(r"[\s\x00-\x1f\x7f]").search
+_NO_XML = r"\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff"  # characters that XML cannot carry, so that all that is valid can be sent as XML
+_odd = re.compile(rf"[{_NO_XML}]").search
+_blank = re.compile(rf"[\s\x7f{_NO_XML}]").search
 
 
 def _real_day(text: str) -> bool:
