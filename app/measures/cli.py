@@ -23,12 +23,14 @@ from app.measures.period import Period
 from app.measures.period import period as parse_period
 from app.measures.table import Row, hospital_table
 from app.outcomes import artefact, choice_experiment
-from app.outcomes.case_mix import Model
+from app.outcomes.case_mix import Model, library_id
 from app.outcomes.weights import ATTRIBUTES
 from app.registry.consumer import CaseFactsConsumer
 from app.security.access import PUBLIC, SYSTEM
 from app.store import open_store
 from app.store.protocol import Store
+
+LEAST_SLOPE = 0.5  # of calibration, cross-validated: below it a model is mostly noise
 
 
 def _store_options(command: Any) -> Any:
@@ -195,13 +197,19 @@ def table_of(rows: list[Row], title: str) -> Table:
 
 
 def _print_models(models: list[Model]) -> None:
-    table = Table("model", "version", "cases", "events", "AUC", "slope", "Brier", title="Cross-validated performance")
+    table = Table("version", "cases", "events", "AUC", "slope", "Brier", "model", title="Cross-validated performance")
     for model in models:
         told = model.cross_validated
         figures = [f"{figure:.3f}" if figure is not None else "" for figure in (told.auc, told.slope, told.brier)]
-        name = model.canonical.rpartition("/")[2].partition("|")[0]
-        table.add_row(name, model.version, str(model.cases), str(model.events), *figures)
+        table.add_row(model.version, str(model.cases), str(model.events), *figures, library_id(model.outcome))
     Console().print(table)
+    for model in models:
+        if (model.cross_validated.slope or 0.0) < LEAST_SLOPE:
+            click.echo(
+                f"{library_id(model.outcome)} hardly tells children apart yet (slope below {LEAST_SLOPE}): "
+                "its expected values are little more than the overall rate.",
+                err=True,
+            )
 
 
 def _write_csv(path: Path, rows: list[Row], measure: str, period: Period) -> None:

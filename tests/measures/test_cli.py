@@ -37,6 +37,7 @@ def test_fit_then_run_prints_each_hospital_and_writes_the_csv(data: Path) -> Non
     done = called("fit", "--data", data)
     assert done.exit_code == 0, done.output
     assert "case-mix-treatment-success" in done.output and "infection: A case-mix model needs" in done.output
+    assert "case-mix-survival-to-one-year hardly tells children apart" in done.output
     path = data / "out.csv"
     done = called("run", "--period", "2022-01-01", "2024-12-31", "--data", data, "--csv", path, "--keep")
     assert done.exit_code == 0, done.output
