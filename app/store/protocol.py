@@ -238,7 +238,7 @@ class Store(Protocol):
         limit: int = 100,
         descending: bool = False,
     ) -> list[Record]:
-        """In the order of keys (so choose keys that sort by time); `after` is exclusive."""
+        """In the order of keys (so choose keys that sort by time); `after` is exclusive, `due_before` inclusive."""
 
     async def count_records(self, access: Access, kind: str, *, state: str | None = None, tag: str | None = None) -> int: ...
 

@@ -12,6 +12,7 @@ from app.fhir.search.types import Plan, SortKey
 from app.security.access import SYSTEM, Access
 from app.store.sqlite.clauses import Clauses
 from app.store.sqlite.connection import connect
+from app.store.sqlite.history import page
 from app.store.sqlite.order import can_walk, walked_page
 from app.store.sqlite.schema import migrate
 from app.store.sqlite.search import Search
@@ -93,3 +94,25 @@ def test_records_are_found_by_index(connection: sqlite3.Connection) -> None:
         ]
         assert len(steps) == 1
         assert re.match(r"SEARCH record USING INDEX record_\w+ \(kind=\? AND \w+[=<>]\?( AND due<\?)?\)", steps[0]), steps
+
+
+@pytest.mark.parametrize(
+    ("type", "id", "steps"),
+    [
+        (None, None, ["SCAN v"]),  # by number, backwards, until the page is full
+        ("Patient", None, ["SEARCH v USING INDEX version_type (type=?)"]),
+        ("Patient", "a", ["SEARCH v USING INDEX version_rid (rid=?)", "USE TEMP B-TREE FOR ORDER BY"]),
+    ],
+)
+def test_history_is_read_backwards(connection: sqlite3.Connection, type: str | None, id: str | None, steps: list[str]) -> None:
+    seen: list[str] = []
+
+    class Explaining:
+        def execute(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+            if "version v" in sql:
+                seen.extend(step for *_, step in connection.execute("EXPLAIN QUERY PLAN " + sql, values))
+                return connection.execute(sql, values)
+            return connection.execute("SELECT 1")
+
+    page(Explaining(), SYSTEM, b"", type, id, None, 50, None)  # type: ignore[arg-type]
+    assert [step for step in seen if not step.startswith("SEARCH r ")] == steps

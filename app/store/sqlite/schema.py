@@ -26,7 +26,7 @@ CREATE TABLE version (
     updated INTEGER NOT NULL, action TEXT NOT NULL, raw BLOB NOT NULL
 );
 CREATE UNIQUE INDEX version_rid ON version (rid, version);
-CREATE INDEX version_type ON version (type, updated);
+CREATE INDEX version_type ON version (type);
 
 CREATE TABLE tally (type TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
 
@@ -93,7 +93,7 @@ _STATISTICS = {
         "resource_updated": "1000000 50000 50000 20",
         "resource_current": "1000000 50000 50000",
     },
-    "version": {"version_rid": "1200000 2 1", "version_type": "1200000 60000 20"},
+    "version": {"version_rid": "1200000 2 1", "version_type": "1200000 60000"},
     "owner": {"owner": "1200000 2 1", "owner_mark": "1200000 100000 5000"},
     "token": {"token": "4000000 4 2 1 1", "token_value": "4000000 20000 100 90"},
     "string": {"string": "4000000 4 2 1 1", "string_value": "4000000 20000 40"},

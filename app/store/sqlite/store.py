@@ -47,7 +47,7 @@ class SQLiteStore:
         self.path = path
         self._extract = extract
         self._scratch: str | None = None
-        self._head = 0
+        self._closed = True  # until it is open
         self._changed: set[asyncio.Future[None]] = set()
         self._connections: list[sqlite3.Connection] = []
         self._local = threading.local()
@@ -70,9 +70,14 @@ class SQLiteStore:
     def _open(self) -> None:
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         writing = connect(self.path, cache_mb=64, write=True)
-        migrate(writing)
+        try:
+            migrate(writing)
+        except BaseException:
+            writing.close()
+            raise
         self._reading = connect(self.path, cache_mb=32)
         self._key = bytes(self._reading.execute("SELECT value FROM setting WHERE name = 'cursor_key'").fetchone()[0])
+        self._closed = False
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self.writer_connection = writing
         self._writer = Writer(writing, self._counters.load, lambda committed: None)
@@ -82,11 +87,14 @@ class SQLiteStore:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         self._writer.close()
         self._readers.shutdown(wait=True)
         for connection in [self._reading, *self._connections]:
             connection.close()
-        if self._scratch:
+        if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     async def _in_reader(self, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -9,6 +9,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from app.fhir.errors import Unavailable
@@ -81,8 +82,9 @@ class Writer:
             committed = True
             return outcomes
         except BaseException as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            with suppress(sqlite3.Error):  # whatever is wrong with the file, the callers must hear of it
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
             told = unavailable(error) if isinstance(error, sqlite3.Error) else error
             return [(None, told)] * len(jobs)
         finally:
@@ -109,7 +111,7 @@ class Writer:
         for (_, future, loop), (result, error) in zip(jobs, outcomes, strict=True):
             by_loop.setdefault(loop, []).append((future, result, error))
         for loop, answers in by_loop.items():
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # a loop that closed meanwhile has nobody left to answer
                 loop.call_soon_threadsafe(_resolve, answers)
 
 
