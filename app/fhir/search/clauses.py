@@ -133,6 +133,7 @@ class Clauses:
         if modifier and param.targets and modifier not in param.targets and "Resource" not in param.targets:
             raise BadRequest(f"{param.code}: refers to {', '.join(param.targets)}, never to {modifier}")
         groups: dict[Clause, list[str]] = {}
+        refused: BadRequest | NotSupported | None = None
         targets = (modifier,) if modifier else self._targets(param)
         for target in targets:
             self.chained += 1
@@ -144,8 +145,13 @@ class Clauses:
                 where = self.clause((target,), rest, value, depth - 1)
             except Unknown:
                 continue
+            except (BadRequest, NotSupported) as problem:  # another type may take it
+                refused = refused or problem
+                continue
             groups.setdefault(where, []).append(target)
         if not groups:
+            if refused is not None:
+                raise refused
             raise Unknown(f"There is no search parameter '{rest[:64]}' on what {param.code} refers to")
         chains = tuple(Chain(param, tuple(names), where) for where, names in groups.items())
         return chains[0] if len(chains) == 1 else AnyOf(chains)
