@@ -170,6 +170,9 @@ of_patients = st.one_of(
 )
 of_observations = st.one_of(
     matching(CODE, code_values, "not"),
+    matching(CODE, st.sampled_from([StringValue(text, text) for text in ("display", "display a", "play", "")])).map(
+        lambda match: dataclasses.replace(match, modifier="text")
+    ),
     matching(DATE, date_values),
     matching(VALUE, quantity_values),
     matching(CODE_VALUE, st.builds(lambda code, value: CompositeValue((code, value)), code_values, quantity_values)),

@@ -123,7 +123,7 @@ def entries_of(resource: Indexed, param: Param) -> list[Entry]:
 def entry_matches(entry: Entry, value: Value, modifier: str | None) -> bool:
     match entry, value:
         case Token(), StringValue():
-            return value.folded in entry.text
+            return entry.text.startswith(value.folded)
         case OfType(), TokenValue() if modifier == "of-type":
             return value.value == entry.value and value.code == entry.code and value.system in (None, entry.system)
         case Token(), TokenValue() if modifier != "of-type":
