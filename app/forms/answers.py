@@ -6,13 +6,21 @@ compared only in the same unit. A regular expression runs on a linear-time engin
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import re2
 
+from app.fhir.definitions import r4
 from app.forms.items import CORE, SDC, VALUE_KEYS, Item, extension, extensions, same_coding
+
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_URL = re.compile(rf"urn:uuid:{_UUID}|(?!urn:uuid:)[A-Za-z][A-Za-z0-9+.-]+:[^\s\\]+|[A-Za-z0-9./_~%-]+")  # relative ones too
+_REFERENCE = re.compile(
+    r"(?:[A-Za-z][A-Za-z0-9+.-]+://[^\s]+/)?([A-Z][A-Za-z]+)/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?"
+)
 
 # The codings of a value set, or None where it is not known here.
 Options = Callable[[str], Sequence[Mapping[str, Any]] | None]
@@ -104,10 +112,14 @@ def choice(item: Item, key: str, value: Any, questionnaire: Mapping[str, Any], o
     return Broken(rule, "code-invalid", f"“{item.label}” does not offer this answer. Choose one of those listed.")
 
 
+def _same_unit(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return bool(one.get("code", one.get("unit")) == other.get("code", other.get("unit")))
+
+
 def _limit(value: Any, limit: Any) -> tuple[Any, Any] | None:
     """Both sides made comparable, or None where they are not of one kind or unit."""
     if isinstance(value, Mapping) and isinstance(limit, Mapping):
-        if value.get("code", value.get("unit")) != limit.get("code", limit.get("unit")):
+        if not _same_unit(value, limit):
             return None
         value, limit = value.get("value"), limit.get("value")
     if isinstance(value, Mapping) and not isinstance(limit, Mapping):
@@ -136,6 +148,8 @@ def limits(item: Item, value: Any) -> Iterator[Broken]:
             extension(json, CORE + name),
             extension(json, SDC + "sdc-questionnaire-" + name.replace("Value", "Quantity")),
         ):
+            if isinstance(limit, Mapping) and isinstance(value, Mapping) and not _same_unit(value, limit):
+                yield Broken(f"{name}IncompatUnits", "value", f"“{item.label}” must be {word} {_shown(limit)}, in the same unit.")
             pair = _limit(value, limit) if limit is not None else None
             if pair and wrong(*pair):
                 yield Broken(name, "value", f"“{item.label}” must be {word} {_shown(limit)}.")
@@ -145,6 +159,10 @@ def limits(item: Item, value: Any) -> Iterator[Broken]:
         yield Broken("maxDecimalPlaces", "value", f"“{item.label}” takes at most {places} decimal places.")
     if item.type == "attachment" and isinstance(value, Mapping):
         yield from _attachment_limits(item, value)
+    if item.type == "reference" and isinstance(value, Mapping):
+        yield from _reference_limits(item, str(value.get("reference", "")))
+    if item.type == "url" and isinstance(value, str) and not _URL.fullmatch(value):
+        yield Broken("invalidUrlValue", "value", f"“{item.label}” must be a web address, such as https://example.org/page.")
     if item.type == "quantity" and isinstance(value, Mapping):
         units = list(extensions(json, f"{CORE}questionnaire-unitOption"))
         if units and not any(same_coding(value, unit) or value.get("unit") == unit.get("display") for unit in units):
@@ -168,6 +186,21 @@ def _text_limits(item: Item, value: str) -> Iterator[Broken]:
         if not matches:
             hint = extension(item.json, f"{CORE}entryFormat")
             yield Broken("regex", "value", f"“{item.label}” is not in the right form{f' ({hint})' if hint else ''}.")
+
+
+def _reference_limits(item: Item, reference: str) -> Iterator[Broken]:
+    if not reference or reference.startswith(("#", "urn:")):
+        return
+    found = _REFERENCE.fullmatch(reference)
+    if found is None:
+        yield Broken("invalidRefValue", "value", f"“{item.label}” must refer to a resource, such as Patient/123.")
+    elif found[1] not in r4().resources:
+        yield Broken("invalidRefResourceType", "value", f"“{item.label}” refers to a {found[1]}, which FHIR does not have.")
+    else:
+        allowed = list(extensions(item.json, f"{CORE}questionnaire-referenceResource"))
+        if allowed and found[1] not in allowed:
+            sentence = f"“{item.label}” takes {' or '.join(map(str, allowed))}, not {found[1]}."
+            yield Broken("invalidRefResourceTypeRestriction", "value", sentence)
 
 
 def _attachment_limits(item: Item, value: Mapping[str, Any]) -> Iterator[Broken]:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from app.fhir.errors import FHIRError
+from app.fhir.errors import FHIRError, TooCostly
 from app.fhir.fhirpath import compile as fhirpath
 from app.forms.items import EXPRESSION, Form, Item, answer_value, children_of, extension, form, same_coding
 
+_DEEPEST = 60
 Scope = Mapping[str, Any]  # the response, or a response item
 
 
@@ -60,17 +61,33 @@ class Enablement:
         self._form, self._response = form, response
         self._variables = {"questionnaire": form.questionnaire, **(variables or {})}
         self._busy: set[str] = set()
+        self._known: dict[tuple[str, tuple[int, ...]], bool] = {}
+        self._below: dict[int, dict[str, list[Scope]]] = {}
 
     def __call__(self, item: Item, scopes: Sequence[Scope]) -> bool:
         if not item.conditional:
             return item.parent is None or self(item.parent, scopes)
         if item.link_id in self._busy:  # two items that wait for each other: neither is shown
             return False
-        self._busy.add(item.link_id)
-        try:
-            return self._own(item, scopes) and (item.parent is None or self(item.parent, scopes))
-        finally:
-            self._busy.discard(item.link_id)
+        key = (item.link_id, tuple(map(id, scopes)))  # remembered, for else a ladder of conditions would double at each rung
+        if len(self._busy) > _DEEPEST:
+            raise TooCostly(f"The conditions of “{item.link_id}” depend on more than {_DEEPEST} others in a row.")
+        if key not in self._known:
+            self._busy.add(item.link_id)
+            try:
+                self._known[key] = self._own(item, scopes) and (item.parent is None or self(item.parent, scopes))
+            finally:
+                self._busy.discard(item.link_id)
+        return self._known[key]
+
+    def below(self, scope: Scope) -> dict[str, list[Scope]]:
+        """The response items right below `scope` by linkId."""
+        known = self._below.get(id(scope))
+        if known is None:
+            known = self._below[id(scope)] = {}
+            for child in children_of(scope):
+                known.setdefault(str(child.get("linkId", "")), []).append(child)
+        return known
 
     def _own(self, item: Item, scopes: Sequence[Scope]) -> bool:
         expression = extension(item.json, EXPRESSION)
@@ -105,11 +122,12 @@ class Enablement:
         found: list[Any] = []
 
         def gather(scope: Scope, chain: list[Scope]) -> None:
-            for child in children_of(scope):
-                if child.get("linkId") == question:
-                    if self(asked, chain):
-                        found.extend(answer_value(answer)[1] for answer in child.get("answer") or ())
-                elif child.get("linkId") in around:
+            below = self.below(scope)
+            for child in below.get(question, ()):
+                if self(asked, chain):
+                    found.extend(answer_value(answer)[1] for answer in child.get("answer") or ())
+            for link in around & below.keys():
+                for child in below[link]:
                     gather(child, [*chain, child])
 
         gather(common[-1], list(common))

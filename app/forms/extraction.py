@@ -90,9 +90,11 @@ class _Extraction:
         return {**known, **{str(name): self.full_url(str(name), path) for name in extensions(element, _ALLOCATE)}}
 
     def level(self, items: Sequence[Item], entry: Mapping[str, Any], variables: Mapping[str, Any], path: str) -> None:
+        below: dict[str, list[Mapping[str, Any]]] = {}
+        for child in children_of(entry):
+            below.setdefault(str(child.get("linkId", "")), []).append(child)
         for item in items:
-            found = [child for child in children_of(entry) if child.get("linkId") == item.link_id]
-            for number, child in enumerate(found):
+            for number, child in enumerate(below.get(item.link_id, ())):
                 here = f"{path}/{item.link_id}:{number}"
                 own = self.allocated(item.json, variables, here)
                 for template in extensions(item.json, _TEMPLATE):

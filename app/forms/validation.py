@@ -47,8 +47,24 @@ class _Validation:
         if (named[0] and url and named[0] != url) or (named[2] and version and named[2] != version):
             place = "QuestionnaireResponse.questionnaire"
             yield Issue("error", "not-found", f"The response is to {named[0]}, not to {url}|{version}.", place)
-        if self.form.questionnaire.get("status") == "retired":
-            yield Issue("warning", "business-rule", "The questionnaire is retired.", "QuestionnaireResponse.questionnaire")
+        place, status = "QuestionnaireResponse.questionnaire", self.form.questionnaire.get("status")
+        if status in ("draft", "retired"):
+            rule = f"questionnaire{str(status).capitalize()}"
+            yield ItemIssue("warning", "business-rule", f"The questionnaire has the status {status}.", place, rule=rule)
+        period = self.form.questionnaire.get("effectivePeriod") or {}
+        authored = str(self.response.get("authored", ""))
+        for limit, out in (
+            ("start", authored < str(period.get("start", ""))[: len(authored)]),
+            ("end", authored[: len(str(period.get("end", "")))] > str(period.get("end", "9"))),
+        ):
+            if authored and limit in period and out:
+                yield ItemIssue(
+                    "warning",
+                    "business-rule",
+                    "The questionnaire was not in use on that day.",
+                    place,
+                    rule="questionnaireInactive",
+                )
 
     def _level(self, items: Sequence[Item], entry: Mapping[str, Any], path: str, scopes: list[Scope]) -> Iterator[Issue]:
         """The items below one place: the response, a response item, or an answer."""
@@ -123,7 +139,7 @@ class _Validation:
         )
         if item.json.get("required") and not count:
             yield self._issue(item, rules.Broken("required", "required", f"“{item.label}” needs an answer."), place, missing=True)
-        elif isinstance(least, int) and count < least and (count or item.json.get("required")):
+        elif isinstance(least, int) and count < least:
             broken = rules.Broken("minCount", "required", f"“{item.label}” needs at least {least} answers.")
             yield self._issue(item, broken, place, missing=True)
         if isinstance(most, int) and count > most:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.fhir.errors import TooCostly
 from app.forms import enabled, validate_response, without_disabled
 from app.forms.entry import respond
 from tests.forms.test_validation import answer, asked, said
@@ -135,3 +136,14 @@ def test_taking_away_what_does_not_count_is_done_in_one_go_and_never_leaves_a_st
     assert without_disabled(chain(), clean) == clean
     assert not [issue for issue in validate_response(chain(), clean) if issue.rule == "notEnabled"]  # type: ignore[attr-defined]
     assert enabled(chain(), clean) == enabled(chain(), raw)
+
+
+def test_a_ladder_of_conditions_is_climbed_once() -> None:
+    rungs: list[dict[str, Any]] = [{"linkId": "0", "type": "boolean"}, {"linkId": "1", "type": "boolean"}]
+    for number in range(2, 200):
+        conditions = [{"question": str(number - back), "operator": "=", "answerBoolean": True} for back in (1, 2)]
+        rungs.append({"linkId": str(number), "type": "boolean", "enableBehavior": "all", "enableWhen": conditions})
+    response = said(*(answer(str(number), {"valueBoolean": True}) for number in range(200)))
+    assert len(enabled(asked(*rungs), response)) == 200
+    with pytest.raises(TooCostly):
+        enabled(asked(*reversed(rungs)), said(*(answer(str(number), {"valueBoolean": True}) for number in reversed(range(200)))))
