@@ -51,16 +51,32 @@ __all__ = [
 ]
 
 
-async def _only(store: Store, access: Access, system: str, value: str) -> Stored | None:
-    """The one retained child with this identifier. Raises IdentityConflict where there are two."""
+async def _known(store: Store, access: Access, system: str, value: str) -> list[Stored]:
+    """The retained children with this identifier, the first made first (ids rise with time). More than one is a mistake of somebody."""
     found = await store.search(access, by_identifier("Patient", (system, value)))
-    ends = {}
-    for match in found.matches:
-        end = await retained(store, match)
-        ends[end.id] = end
-    if len(ends) > 1:
-        raise IdentityConflict("Two children carry this identifier; merge them or correct one.")
-    return next(iter(ends.values()), None)
+    ends = {end.id: end for end in [await retained(store, match) for match in found.matches]}
+    return [ends[id] for id in sorted(ends)]
+
+
+async def _local(store: Store, access: Access, mrn: tuple[str, str]) -> Stored | None:
+    """The hospital's own child with this number. Raises IdentityConflict where there are two."""
+    known = await _known(store, access, names.mrn_system(mrn[0]), mrn[1])
+    if len(known) > 1:
+        raise IdentityConflict("Two children of the hospital carry this number; merge them or correct one.")
+    return known[0] if known else None
+
+
+async def _national(store: Store, access: Access, number: str, *, may_join: bool) -> Stored | None:
+    """The one child with this NHS number. Two records with one number and one date of birth (two hospitals' systems each stored theirs)
+    become one. Raises IdentityConflict where they contradict each other, or may not be joined just now.
+    """
+    known = await _known(store, SYSTEM, names.NHS_NUMBER, number)
+    born = {child.resource.get("birthDate") for child in known}
+    if len(known) > 1 and (None in born or len(born) > 1 or not may_join):
+        raise IdentityConflict("Two children carry this NHS number; merge them or correct one.")
+    for other in known[1:]:
+        await merge(store, access, known[0], other)
+    return await store.read(SYSTEM, "Patient", known[0].id) if len(known) > 1 else next(iter(known), None)
 
 
 async def find_child(
@@ -76,12 +92,13 @@ async def find_child(
 
     `mrn` is (ODS code, number) and is searched as the caller; a valid `nhs_number` is searched nationally. A child that only another
     hospital knew is shared with the caller's hospitals at once (unless `share` is False), if the dates of birth do not differ.
-    Where the hospital's number and the NHS number lead to two records and only one of them has an NHS number, they are joined.
+    Where the hospital's number and the NHS number lead to two records and only one of them has an NHS number, or two records have the same
+    one, they are joined (not if `share` is False).
     Raises IdentityConflict where they cannot be the same child.
     """
     number = normal_nhs_number(nhs_number)
-    local = await _only(store, access, names.mrn_system(mrn[0]), mrn[1]) if mrn and mrn[1] else None
-    national = await _only(store, SYSTEM, names.NHS_NUMBER, number) if number else None
+    national = await _national(store, access, number, may_join=share) if number else None
+    local = await _local(store, access, mrn) if mrn and mrn[1] else None
     if national is None or (local is not None and local.id == national.id):
         _refuse_second_number(local, number)
         return local

@@ -89,6 +89,27 @@ async def test_a_number_learned_late_joins_the_two_records(store: Store) -> None
     assert again.id == "national"
 
 
+async def test_two_records_of_one_number_stored_over_fhir_become_one(store: Store) -> None:
+    for access, id in ((ZAA, "a"), (ZBB, "b")):  # past `create_child`: a hospital's system cannot see what another's stored
+        await store.commit(access, [Put(patient(id, nhs=NUMBER)), Put(stay(f"e-{id}", "2023-01-01", of=id))])
+    found = await find_child(store, ZBB, nhs_number=NUMBER, birth_date="2023-01-01")
+    assert found is not None
+    assert (found.id, found.owners) == ("a", {"ZAA", "ZBB"})
+    assert (await store.read(ZBB, "Encounter", "e-b")).resource["subject"]["reference"] == "Patient/a"
+    assert await store.read_many(ZBB, ["Encounter/e-a"]) == []
+
+
+@pytest.mark.parametrize("other", [{"birthDate": "2021-02-02"}, {"birthDate": None}])
+async def test_two_records_of_one_number_that_may_be_two_children_stay_two(store: Store, other: dict[str, str | None]) -> None:
+    second = {key: value for key, value in patient("b", nhs=NUMBER, **other).items() if value is not None}
+    await store.commit(ZAA, [Put(patient("a", nhs=NUMBER))])
+    await store.commit(ZBB, [Put(second)])
+    head = await store.feed_head()
+    with pytest.raises(IdentityConflict):
+        await find_child(store, ZBB, nhs_number=NUMBER)
+    assert await store.feed_head() == head
+
+
 async def test_records_of_different_children_are_not_joined(store: Store) -> None:
     await create_child(store, ZAA, patient("national", nhs=NUMBER))
     await create_child(store, ZBB, patient("local", mrn=("ZBB", "9"), birthDate="2021-02-02"))

@@ -41,7 +41,7 @@ async def link(store: Store, person: str, given: set[str], born: set[str]) -> Li
     try:
         child = await _by_number(store, next(iter(numbers), None), born)
     except IdentityConflict:
-        return "another date of birth"
+        return "identifiers that contradict each other"
     record = await store.get_record(SYSTEM, KIND, person)
     if record is None:
         if child is None:

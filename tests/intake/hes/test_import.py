@@ -133,7 +133,7 @@ async def test_a_missing_column_imports_nothing(store: Store, tmp_path: Path) ->
         ({"NEWNHSNO": ""}, "no NHS number"),
         ({"NEWNHSNO": "9990000019"}, "an NHS number that fails its check"),
         ({"NEWNHSNO": OTHER_NUMBER}, "no child with this NHS number"),
-        ({"DOB": "2021-01-01"}, "another date of birth"),
+        ({"DOB": "2021-01-01"}, "identifiers that contradict each other"),
     ],
 )
 async def test_who_cannot_be_linked_is_told_why_and_kept(
