@@ -98,7 +98,7 @@ def _matches(definition: Definition, name: str, version: str) -> bool:
 def _hospital(counted: Tally, reporter: str) -> int:
     wanted = reporter.removeprefix("Organization/").lower()
     for number, ods in enumerate(counted.columns.hospitals):
-        if ods.lower() == wanted:
+        if ods and ods.lower() == wanted:
             return number
     raise NotFound(f"No hospital '{reporter[:64]}' has cases.")
 

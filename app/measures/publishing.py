@@ -10,6 +10,12 @@ from app.measures.period import Period
 from app.security.access import PUBLIC, SHARED, SYSTEM, Access
 from app.store.protocol import Put, Store, Stored
 
+RESTRICTED = {  # national staff can read it, as they can the children's records: it tells them not to pass it on
+    "system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
+    "code": "R",
+    "display": "restricted",
+}
+
 
 async def publish(store: Store, measure: str, period: Period) -> int:
     """Store all reports of a measure and period, and that of all hospitals together. Running it again adds no version where no figure changed.
@@ -30,6 +36,8 @@ async def keep(store: Store, report: dict[str, Any], owner: str) -> tuple[Stored
     period = report["period"]
     id = derived_id("MeasureReport", report["measure"], period["start"], period["end"], reporter, owner)
     report = {**report, "id": id}
+    if owner != SHARED:
+        report["meta"] = {"security": [RESTRICTED]}
     try:
         before = await store.read(SYSTEM, "MeasureReport", id)
         if _said(before.resource) == _said(report):

@@ -61,8 +61,9 @@ class Tally:
     hidden: npt.NDArray[np.bool_]
 
     def reporting(self) -> list[int]:
-        """The numbers of the hospitals that have cases in the period."""
-        return [int(number) for number in np.unique(self.columns.hospital[self.members["initial-population"]])]
+        """The numbers of the hospitals that have cases in the period. Cases of which nobody said where count in the whole alone."""
+        numbers = np.unique(self.columns.hospital[self.members["initial-population"]])
+        return [int(number) for number in numbers if self.columns.hospitals[number]]
 
     def mask(self, hospital: int | None, column: int) -> Members:
         """Cases of a hospital (None: all) in a column (0: the whole)."""

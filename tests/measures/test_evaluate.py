@@ -126,6 +126,14 @@ async def test_all_together_hides_what_is_small_from_those_who_may_not_see_the_c
     assert counts((await evaluate(store, HOSPITAL, MEASURE, "2023", "2023"))["group"][0])["numerator"] is None
 
 
+async def test_a_case_of_an_unknown_hospital_counts_in_the_whole_alone(store: Store) -> None:
+    await put(store, [case(case="a"), case(case="b", hospital="")])
+    assert counts((await evaluate(store, SANDBOX, MEASURE, "2023", "2023"))["group"][0])["initial-population"] == 2
+    assert len(await evaluate_hospitals(store, SYSTEM, MEASURE, "2023", "2023")) == 1
+    with pytest.raises(NotFound):
+        await evaluate(store, SANDBOX, MEASURE, "2023", "2023", reporter="")
+
+
 async def test_a_measure_of_ones_own_counts_ones_own_children_alone(nation_store: Store) -> None:
     """Else a criterion could single out one child of another hospital."""
     from app.store.protocol import Put

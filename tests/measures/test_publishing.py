@@ -29,6 +29,8 @@ async def test_each_hospital_has_one_report_for_all_and_one_for_itself(nation_st
     assert len(seen) == 12  # all together, ten as published, its own
     own = [report for report in seen if report["reporter"].get("identifier", {}).get("value") == "ZA1"]  # type: ignore[attr-defined]
     assert sorted("masked" in str(report) for report in own) == [False, True]
+    for report in own:
+        assert ("restricted" in str(report.get("meta"))) is ("masked" not in str(report))
     for report in await reports(nation_store, Access("o", "hospital", frozenset({"ZA9"}))):
         if report not in own and report["reporter"].get("identifier", {}).get("value") == "ZA1":  # type: ignore[attr-defined]
             raise AssertionError("another hospital sees a report that is not the published one")

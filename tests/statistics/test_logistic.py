@@ -43,10 +43,7 @@ def test_penalised_fit_is_the_maximum_of_its_objective(firth: bool) -> None:
 
     ours = logistic.fit(DESIGN, OUTCOME, ridge=penalty, firth=firth).coefficients
     theirs = minimize(loss, np.zeros(5), method="BFGS", options={"gtol": 1e-7}).x
-    if firth:  # the score uses the information's change with the weights alone, as Heinze and Schemper do
-        assert ours == pytest.approx(theirs, abs=2e-3)
-    else:
-        assert ours == pytest.approx(theirs, abs=1e-5)
+    assert ours == pytest.approx(theirs, abs=2e-5)
 
 
 def test_firth_of_a_two_by_two_table_adds_half_to_each_cell() -> None:
