@@ -66,15 +66,16 @@ class FormOperations:
     @staticmethod
     def contexts(request: OperationRequest) -> list[tuple[str, Any]]:
         """The `context` parameters: a name and a content each."""
-        found = []
+        found: list[tuple[str, Any]] = []
         for parts in request.values("context"):
             named = {
                 part.get("name"): part.get("resource") or next((v for k, v in part.items() if k.startswith("value")), None)
                 for part in parts
             }
-            if not isinstance(named.get("name"), str) or named.get("content") is None:
+            name, content = named.get("name"), named.get("content")
+            if not isinstance(name, str) or content is None:
                 raise BadRequest("A 'context' has a name and a content.", expression="Parameters.parameter.part")
-            found.append((named["name"], named["content"]))
+            found.append((name, content))
         return found
 
     async def content(self, access: Access, value: Any) -> Any:

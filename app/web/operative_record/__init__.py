@@ -19,7 +19,7 @@ def routes(context: Any) -> list[BaseRoute]:
     begin, fill = Begin(context), Fill(context)
 
     def route(path: str, get: Any = None, post: Any = None) -> list[BaseRoute]:
-        found = []
+        found: list[BaseRoute] = []
         for method, handler in (("GET", get), ("POST", post)):
             if handler is not None:
                 found.append(Route(path, page(handler, context), methods=[method]))

@@ -38,7 +38,7 @@ def style_url(condition: str) -> str:
 
 def who(patient: dict[str, Any]) -> dict[str, str]:
     """What the top of a page tells of a child: enough to see that it is the right one."""
-    name = next(iter(patient.get("name") or ()), {})
+    name: dict[str, Any] = next(iter(patient.get("name") or ()), {})
     text = name.get("text") or " ".join([*(name.get("given") or ()), name.get("family") or ""]).strip()
     numbers = [entry.get("value", "") for entry in patient.get("identifier") or () if entry.get("system") == names.NHS_NUMBER]
     number = numbers[0] if numbers else ""
@@ -65,7 +65,7 @@ class Begin:
         form, access = await form_of(request), access_of(request)
         given = {name: str(form.get(name, "")).strip() for name in ("patient", "nhs-number", "condition")}
         patient = await self.patient(access, given["patient"]) if given["patient"] else None
-        errors = {}
+        errors: dict[str, str] = {}
         if patient is None:
             patient, errors = await self.by_number(access, given["nhs-number"])
         if given["condition"] not in names.CONDITIONS:
