@@ -178,6 +178,20 @@ async def test_codes_with_and_without_point_and_padding_are_one(send: Send, stor
     assert (await only(store, "Procedure"))["code"]["coding"][0] == {"system": names.OPCS4, "code": "T07.1"}
 
 
+async def test_visits_without_a_number(send: Send, store: Store) -> None:
+    bare = "PV1|1|I||82"
+    await send(message("A01", pid(), bare))
+    [visit] = await resources(store, "Encounter")
+    assert visit["period"]["start"] == "2024-03-01T09:00:00+00:00" and "identifier" not in visit
+    await send(message("A03", pid(), pv1(visit="", f36="79"), at="20240310140500"))
+    assert (await only(store, "Encounter"))["status"] == "finished"  # PV1-44 is the time at which it began
+    await send(message("A03", pid(mrn="M2", nhs=""), "PV1|1|I" + "|" * 34 + "79", DG1, at="20240310140500"))
+    assert len(await resources(store, "Encounter")) == 1
+    assert sum("deceasedDateTime" in patient for patient in await resources(store, "Patient")) == 2
+    assert "encounter" not in await only(store, "Condition")
+    assert len(await records(store, "warning")) == 2
+
+
 async def test_an_action_code_takes_back(send: Send, store: Store) -> None:
     await send(message("A01", pid(), pv1(), DG1, PR1))
     deleted = DG1 + "|" * 15 + "D", PR1 + "|" * 15 + "D"

@@ -118,9 +118,13 @@ def _visit(reading: Reading, sets: dict[str, bool]) -> None:
     happened = _happened(context)
     visit = encounter.encounter_id(context, pv1, reading.who)
     if visit is None:
-        context.doubt("Neither PV1-19 nor PV1-44 tells which visit this is; no Encounter is made", "PV1-19", DATA_TYPE)
-        _clinical(reading, context.secret("Patient", context.ods, reading.who.key), None, _known_on(context, happened))
-        return
+        context.doubt("Neither PV1-19 nor PV1-44 tells which visit this is", "PV1-19", DATA_TYPE)
+        child = context.secret("Patient", context.ods, reading.who.key)
+        if "started" not in sets:  # what began is a visit of its own; anything else cannot be told from other visits
+            _death(reading, pv1, child, sets, happened.text)
+            _clinical(reading, child, None, _known_on(context, happened))
+            return
+        visit = context.secret("Encounter", context.ods, reading.who.key, happened.text)
     reading.said.append(Said("Encounter", visit, encounter.slots(context, pv1, sets, happened.text)))
     _death(reading, pv1, visit, sets, happened.text)
     _clinical(reading, visit, visit, _known_on(context, happened))
