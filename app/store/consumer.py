@@ -21,6 +21,7 @@ from app.store.protocol import Change, PutRecord, Record, Store, Write
 CURSOR = "cursor"
 ERROR = "consumer-error"
 ATTEMPTS = 3
+UNAVAILABLE_WAIT = 1.0  # seconds
 IDLE = 2.0  # seconds in which a resting consumer looks at its lease again
 
 
@@ -34,6 +35,7 @@ class Consumer(ABC):
         self.store = store
         self._attempts = 0
         self._size = self.batch
+        self._wait = 0.0  # seconds to rest before the next try, after a failure
 
     @abstractmethod
     async def handle(self, changes: list[Change]) -> Sequence[Write]:
@@ -100,9 +102,11 @@ class Consumer(ABC):
         try:
             number = await self._step(self._size)
         except Unavailable:
+            self._wait = UNAVAILABLE_WAIT
             return 0
         except Exception as error:
             self._attempts += 1
+            self._wait = 0.05 * 2**self._attempts
             logger().warning("consumer-failed", consumer=self.name, exc_type=type(error).__name__, attempt=self._attempts)
             if self._attempts >= ATTEMPTS:
                 self._attempts = 0
@@ -111,7 +115,7 @@ class Consumer(ABC):
                 else:
                     self._size = 1
             return 0
-        self._attempts = 0
+        self._attempts, self._wait = 0, 0.0
         self._size = min(self._size * 2, self.batch)
         return number
 
@@ -132,8 +136,8 @@ class Consumer(ABC):
 
     async def _rest(self, stop: asyncio.Event) -> None:
         """Until the feed grows, or `stop`; a little while after a failure."""
-        if self._attempts:
-            await _pause(stop, 0.05 * 2**self._attempts)
+        if self._wait:
+            await _pause(stop, self._wait)
             return
         after, _ = await self._cursor()
         waiting = asyncio.create_task(self.store.wait_for_change(after, IDLE))

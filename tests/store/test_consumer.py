@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.fhir.errors import Unavailable
 from app.security.access import SYSTEM
 from app.store.consumer import ERROR, Consumer
 from app.store.lease import Lease
@@ -148,3 +149,25 @@ async def test_a_lease_has_one_holder_until_it_ends(store: Store, monkeypatch: p
     assert await other.hold()
     await other.release()
     assert await one.hold()
+
+
+async def test_a_store_that_fails_for_a_while_holds_nothing_up_for_good(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.store.consumer.UNAVAILABLE_WAIT", 0.01)
+
+    class Fragile(Counting):
+        failures = 3
+
+        async def handle(self, changes: list[Change]) -> Sequence[Write]:
+            if self.failures:
+                self.failures -= 1
+                raise Unavailable("The disk is full.")
+            return await super().handle(changes)
+
+    await fill(store, 5)
+    consumer, stop = Fragile(store), asyncio.Event()
+    running = asyncio.create_task(consumer.run(stop))
+    await reaches(consumer, 5)
+    stop.set()
+    await running
+    assert consumer.handled == [1, 2, 3, 4, 5]
+    assert await store.find_records(SYSTEM, ERROR) == []

@@ -91,6 +91,10 @@ class Transaction:
     at: int  # microseconds, whole milliseconds, as `meta.lastUpdated` tells them
     current: dict[tuple[str, str], _Current | None] = field(default_factory=dict)
     versions: list[Row] = field(default_factory=list)
+    stamp: str = ""
+
+    def __post_init__(self) -> None:
+        self.stamp = instant(self.at)
 
     def run(self, guards: Sequence[Guard], writes: Sequence[Write | Prepared]) -> list[Stored | None]:
         """All or nothing: whatever is raised, the caller undoes everything."""
@@ -144,7 +148,7 @@ class Transaction:
         found.deleted = False
         found.owners = owners
         found.rows = prepared.rows
-        found.raw = _whole(prepared, found.version, self.at)
+        found.raw = _whole(prepared, found.version, self.stamp)
         action: Literal["create", "update"] = "update" if live else "create"
         self._number(found, action, found.raw)
         return self._stored(found, found.raw, action)
@@ -295,9 +299,9 @@ def _resource_row(found: _Current) -> Row:
     return found.rid, found.type, found.id, found.version, found.updated, found.deleted, found.seq, owners
 
 
-def _whole(prepared: Prepared, version: int, at: int) -> bytes:
+def _whole(prepared: Prepared, version: int, updated: str) -> bytes:
     """The version's bytes: type, id and meta spliced before the rest, which was encoded before its version was known."""
-    meta = {**(prepared.put.resource.get("meta") or {}), "versionId": str(version), "lastUpdated": instant(at)}
+    meta = {**(prepared.put.resource.get("meta") or {}), "versionId": str(version), "lastUpdated": updated}
     head = encode({"resourceType": prepared.type, "id": prepared.id, "meta": meta})
     return head if prepared.body == b"{}" else b"%s,%s" % (head[:-1], prepared.body[1:])
 
