@@ -127,13 +127,15 @@ class _Run:
         """Commit these people; again from the start where somebody else changed one of them meanwhile."""
         for attempt in range(1, ATTEMPTS + 1):
             parts = [await part_of(self.store, person, rows, self.variant) for person, rows in people]
-            writes = [*await self._organisations(parts), *self._kept(parts), *(write for part in parts for write in part.writes)]
+            hospitals = {spell.provider for part in parts for spell in part.spells} - self._hospitals
+            writes = [*await self._organisations(hospitals), *self._kept(parts), *_once(parts)]
             try:
                 await self._commit(writes)
             except (Conflict, PreconditionFailed):
                 if attempt == ATTEMPTS:
                     raise
                 continue
+            self._hospitals |= hospitals
             for part in parts:
                 self.tally.add(part)
             return
@@ -144,13 +146,11 @@ class _Run:
             results = await self.store.commit(SYSTEM, writes)
             self.tally.written += sum(stored is not None and stored.updated >= began for stored in results)
 
-    async def _organisations(self, parts: Sequence[Part]) -> list[Write]:
-        """Hospitals that a spell names and the store does not have."""
-        named = {spell.provider for part in parts for spell in part.spells if part.link} - self._hospitals
-        present = await self.store.read_many(SYSTEM, [organisation_reference(ods) for ods in sorted(named)])
-        self._hospitals |= named
+    async def _organisations(self, hospitals: set[str]) -> list[Write]:
+        """Those of the hospitals that the store does not have."""
+        present = await self.store.read_many(SYSTEM, [organisation_reference(ods) for ods in sorted(hospitals)])
         known = {stored.id for stored in present}
-        return [Put(organisation(ods), owners=frozenset((SHARED,))) for ods in sorted(named) if ods.lower() not in known]
+        return [Put(organisation(ods), owners=frozenset((SHARED,))) for ods in sorted(hospitals) if ods.lower() not in known]
 
     def _kept(self, parts: Sequence[Part]) -> Iterator[Write]:
         """The rows of people without a link are kept whole; those kept before are let go once there is one."""
@@ -161,3 +161,15 @@ class _Run:
             else:
                 raw = as_csv(self.header, *(episode.row for episode in part.rows))
                 yield PutRecord(Record("hes-unlinked", key, raw=raw, state=part.reason, tag=part.person))
+
+
+def _once(parts: Sequence[Part]) -> Iterator[Write]:
+    """The writes of all parts, a child's own Patient once: HES may know one child as two people who both died."""
+    told: set[str] = set()
+    for part in parts:
+        for write in part.writes:
+            patient = write.resource["id"] if isinstance(write, Put) and write.resource["resourceType"] == "Patient" else None
+            if patient not in told:
+                yield write
+            if patient:
+                told.add(patient)

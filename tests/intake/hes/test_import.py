@@ -17,7 +17,7 @@ from app.registry.facts import facts_from
 from app.registry.merging import merge
 from app.registry.patients import create_child
 from app.security.access import SYSTEM, Access
-from app.store.protocol import Put, Store
+from app.store.protocol import Put, Store, VersionConflict
 from tests.intake.hes.builders import COLUMNS, NUMBER, later, row, write
 from tests.registry.builders import OTHER_NUMBER, case, patient
 
@@ -248,3 +248,28 @@ async def test_an_import_that_was_cut_off_goes_on_where_it_was(
     counts = await store.counts(SYSTEM)
     assert 0 < between["Encounter"] < counts["Encounter"] == tally.spells == 5
     assert (counts["Procedure"], tally.linked) == (5, 2)
+
+
+async def test_one_child_whom_hes_knows_as_two_people(store: Store, tmp_path: Path) -> None:
+    died = {"DISMETH": "4", "DISDEST": "79"}
+    rows = [row(1, **died), row(2, PERSON_ID="P2", PROCODE3="ZBB", ADMIDATE="2023-01-31", EPISTART="2023-01-31", **died)]
+    tally = await import_file(store, write(tmp_path / "h.csv", *rows))
+    assert (tally.people, tally.linked, tally.spells) == (2, 2, 2)
+    assert (await store.read(ZAA, "Patient", "p")).resource["deceasedDateTime"] == "2023-02-01"
+
+
+async def test_a_batch_that_is_tried_again_still_makes_its_hospitals(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = store.commit
+    tried = []
+
+    async def conflicts(*arguments: object, **more: object) -> object:
+        tried.append(arguments)
+        if len(tried) == 1:
+            raise VersionConflict
+        return await real(*arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "commit", conflicts)
+    await import_file(store, write(tmp_path / "h.csv", row()))
+    assert (await store.read(ZAA, "Organization", "zaa")).resource["active"] is True
