@@ -193,7 +193,8 @@ class Loader:
         if status < 400:
             self.report.loaded += len(group)
         elif len(group) == 1:
-            self.report.refuse(group[0][0], _sentence(body))
+            item, resource = group[0]
+            self.report.refuse(item, _sentence(body).replace("Bundle.entry[0].resource", str(resource.get("resourceType"))))
         else:
             half = len(group) // 2  # so that one bad resource costs a few small commits, not hundreds
             await self._group(group[:half])

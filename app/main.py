@@ -5,6 +5,7 @@ Invariants: nothing is served before the store is open; on the way down requests
 
 import asyncio
 import contextlib
+import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from importlib import import_module
@@ -103,6 +104,8 @@ def create(settings: Settings | None = None) -> FastAPI:
     """The ASGI application. Workers call it without arguments and read their settings from the environment."""
     settings = settings or Settings()
     logs.configure(settings.log_level)
+    # The event loop gives up the GIL at every store read and XML parse; it must not wait the default 5 ms to get it back from the writer.
+    sys.setswitchinterval(0.001)
     store = open_store(settings.store_url)
     context = Context(
         store=store,
