@@ -21,7 +21,7 @@ from app.measures.definition import POPULATIONS, Definition
 from app.outcomes import case_mix
 from app.outcomes.case_facts import CaseFacts
 from app.outcomes.score import Scores, score_at, score_many
-from app.outcomes.weights import demonstration
+from app.outcomes.weights import in_force
 from app.registry.consumer import KIND, CaseFactsConsumer
 from app.registry.facts import at_day
 from app.security.access import SYSTEM
@@ -64,7 +64,7 @@ def columns_of(facts: Sequence[CaseFacts], today: date) -> Columns:
         tuple(str(ods) for ods in hospitals),
         hospital.astype(np.int64),
         np.array([date.fromisoformat(each.index_date).toordinal() for each in facts], dtype=np.int64),
-        score_many(facts, demonstration()),
+        score_many(facts, in_force()),
         case_mix.design(facts, case_mix.demonstration()),
         today,
     )
@@ -76,7 +76,7 @@ Row = tuple[int, tuple[str, ...]]  # one bit for each of POPULATIONS, and the st
 def row_of(columns: Columns, number: int, definition: Definition) -> Row:
     """One case through one measure's criteria. Raises FHIRPathError, TooCostly."""
     facts = columns.facts[number]
-    bundle = case_bundle(facts, score_at(columns.scores, number, facts, demonstration()))
+    bundle = case_bundle(facts, score_at(columns.scores, number, facts, in_force()))
     known = variables(facts, columns.today)
     bits = 0
     for bit, code in enumerate(POPULATIONS):

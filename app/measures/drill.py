@@ -16,7 +16,7 @@ from app.measures.evaluate import count
 from app.measures.period import Period
 from app.outcomes.case_facts import CaseFacts
 from app.outcomes.score import Score, score_at
-from app.outcomes.weights import demonstration
+from app.outcomes.weights import in_force
 from app.security.access import Access
 from app.store.protocol import Store
 
@@ -54,7 +54,7 @@ async def hospital_cases(store: Store, access: Access, measure: str, hospital: s
     return [
         CaseLine(
             columns.facts[row],
-            score_at(columns.scores, row, columns.facts[row], demonstration()),
+            score_at(columns.scores, row, columns.facts[row], in_force()),
             bool(counted.scored[row]),
             bool(counted.scored[row] and counted.members["numerator"][row]),
             None if counted.chances is None else float(counted.chances[row]),

@@ -14,7 +14,7 @@ from app.measures.context import organisation
 from app.measures.decimals import decimal
 from app.measures.period import Period
 from app.measures.tally import Cell, Tally
-from app.outcomes.weights import demonstration
+from app.outcomes.weights import in_force
 from app.statistics import intervals
 
 CONFIDENCE_INTERVAL = "http://hl7.org/fhir/StructureDefinition/quantity-confidenceInterval"
@@ -42,7 +42,7 @@ def summary(
 
 def frame(tally: Tally, period: Period, type: str) -> dict[str, Any]:
     """What reports of every type begin with."""
-    used = [demonstration().canonical, rules_module.canonical()]
+    used = [in_force().canonical, rules_module.canonical()]
     notation = tally.definition.resource.get("improvementNotation")
     return {
         "resourceType": "MeasureReport",

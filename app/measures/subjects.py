@@ -11,7 +11,7 @@ from app.measures.context import organisation, score_observation
 from app.measures.period import Period
 from app.measures.tally import Cell, Members, Tally
 from app.outcomes.score import score
-from app.outcomes.weights import demonstration
+from app.outcomes.weights import in_force
 from app.security.access import Access
 
 
@@ -28,7 +28,7 @@ def individual(counted: Tally, span: Period, access: Access, subject: str | None
     cases = [counted.columns.facts[int(n)] for n in np.flatnonzero(chosen & counted.members["initial-population"])]
     observations: list[dict[str, Any]] = []
     for facts in cases:
-        found = score(facts, demonstration())
+        found = score(facts, in_force())
         if found.value is not None:
             observations.append({**score_observation(facts, found), "id": f"score-{len(observations) + 1}"})
     made = {**report.frame(counted, span, "individual"), "subject": {"reference": f"Patient/{patient}"}}

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from math import isfinite
 
 import numpy as np
 from scipy import special
@@ -80,18 +81,22 @@ def score_many(cases: Sequence[CaseFacts], weights: WeightSet, *, confidence: fl
 
 def score(facts: CaseFacts, weights: WeightSet) -> Score:
     """The score of one child."""
-    many = score_many([facts], weights)
-    value, low, high = (float(part[0]) if np.isfinite(part[0]) else None for part in (many.value, many.low, many.high))
-    met = int(many.success[0])
-    age = (date.fromisoformat(facts.as_of) - date.fromisoformat(facts.birth_date)).days
+    return score_at(score_many([facts], weights), 0, facts, weights)
+
+
+def score_at(scores: Scores, index: int, facts: CaseFacts, weights: WeightSet) -> Score:
+    """One of many scores; `facts` is the case that stood at `index`."""
+    parts = (float(part[index]) for part in (scores.value, scores.low, scores.high))
+    value, low, high = (part if isfinite(part) else None for part in parts)
+    met = int(scores.success[index])
     return Score(
         value,
         low,
         high,
-        float(many.worst[0]),
-        float(many.best[0]),
+        float(scores.worst[index]),
+        float(scores.best[index]),
         None if met == UNKNOWN else bool(met),
-        age,
+        (date.fromisoformat(facts.as_of) - date.fromisoformat(facts.birth_date)).days,
         weights.canonical,
         weights.label,
     )
@@ -115,6 +120,6 @@ def _values(reached: Integers, weights: WeightSet) -> tuple[Floats, Floats]:
     utility = design[:, :-1] @ weights.betas
     gradient = -design / weights.palliation
     gradient[:, -1] = utility / weights.palliation**2
-    variance = np.einsum("ij,jk,ik->i", gradient, weights.covariance, gradient, optimize=True)
+    variance = ((gradient @ weights.covariance) * gradient).sum(axis=1)
     # Rounded, so that a score on the threshold does not hang on the order of a sum.
     return np.round(1 - utility / weights.palliation, 12), np.sqrt(np.maximum(variance, 0.0))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from app.fhir.errors import Invalid
+from app.fhir.errors import Invalid, NotFound
 from app.outcomes import artefact
 from app.statistics.arrays import Floats
 
@@ -144,3 +144,16 @@ def _check(document: Document) -> None:
 def demonstration() -> WeightSet:
     """The set that ships: a demonstration, not the programme's."""
     return load(artefact.shipped("treatment-success-demonstration"))
+
+
+@lru_cache(maxsize=1)
+def in_force() -> WeightSet:
+    """The programme's set where a site has put one beside the others as `treatment-success-programme.json`, else the demonstration.
+
+    Raises Invalid where that file does not declare itself the programme's.
+    """
+    try:
+        library = artefact.shipped("treatment-success-programme")
+    except NotFound:
+        return demonstration()
+    return load(library, as_programme=True)

@@ -1,9 +1,11 @@
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from app.fhir import codec
 from app.fhir.errors import Invalid
 from app.outcomes import artefact, weights
 
@@ -81,3 +83,27 @@ def test_a_library_without_readable_content_is_refused() -> None:
         weights.load({**SHIPPED, "content": []})
     with pytest.raises(Invalid, match="base64"):
         weights.load({**SHIPPED, "content": [{"contentType": "application/json", "data": "###"}]})
+
+
+def test_a_sites_own_programme_set_is_in_force_only_if_it_declares_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "libraries"
+    folder.mkdir()
+    monkeypatch.setattr(artefact, "PROFILES", tmp_path)
+    weights.in_force.cache_clear()
+    weights.demonstration.cache_clear()
+    try:
+        (folder / "treatment-success-demonstration.json").write_bytes(codec.encode(SHIPPED))
+        assert weights.in_force().standing == "demonstration"
+        weights.in_force.cache_clear()
+        declared = changed({"standing": "programme", "source": "a paper"}, title="Weights", status="active", experimental=False)
+        (folder / "treatment-success-programme.json").write_bytes(codec.encode(declared))
+        assert (weights.in_force().standing, weights.in_force().label) == ("programme", "Weights")
+        weights.in_force.cache_clear()
+        (folder / "treatment-success-programme.json").write_bytes(codec.encode(SHIPPED))
+        with pytest.raises(Invalid, match="cannot be called the programme's"):
+            weights.in_force()
+    finally:
+        weights.in_force.cache_clear()
+        weights.demonstration.cache_clear()
