@@ -10,7 +10,7 @@ from app.security.access import SYSTEM
 from app.store.open import open_store
 from app.store.protocol import Put
 from app.store.sqlite import schema
-from app.store.sqlite.connection import connect
+from app.store.sqlite.connection import PAGE_SIZE, connect
 from app.store.sqlite.store import SQLiteStore
 from tests.contract.builders import patient
 from tests.support import open_test_store
@@ -128,6 +128,28 @@ async def test_check_finds_what_was_tampered_with(tmp_path: Path) -> None:
         assert word in findings
     assert await store.reindex() == 5
     assert "string index" not in " ".join(await store.check())
+    await store.close()
+
+
+async def test_damage_inside_the_file_is_told_by_check_and_never_answered_as_data(tmp_path: Path) -> None:
+    store = await open_test_store(tmp_path)
+    await store.commit(SYSTEM, [Put(patient(f"p{n}", "x" * 500)) for n in range(300)])
+    await store.close()
+    path = tmp_path / "store.db"
+    raw = bytearray(path.read_bytes())
+    for page in range(20, len(raw) // PAGE_SIZE):
+        raw[page * PAGE_SIZE : page * PAGE_SIZE + 64] = b"\xff" * 64
+    path.write_bytes(raw)
+    store = await open_test_store(tmp_path)
+    assert any("damaged" in finding or "SQLite says" in finding for finding in await store.check())
+    outcomes = []
+    for n in range(300):
+        try:
+            outcomes.append(b"x" * 500 in (await store.read(SYSTEM, "Patient", f"p{n}")).raw)
+        except (Unavailable, NotFound):
+            outcomes.append(None)
+    assert False not in outcomes
+    assert None in outcomes
     await store.close()
 
 

@@ -141,7 +141,8 @@ def migrate(connection: sqlite3.Connection) -> None:
             step(connection)
             connection.execute(f"PRAGMA user_version = {number}")
         connection.execute("COMMIT")
-        connection.execute("ANALYZE sqlite_schema")  # reads the statistics, of which this connection saw nothing when it opened
+        if have < len(MIGRATIONS):
+            connection.execute("ANALYZE sqlite_schema")  # reads the statistics, of which this connection saw nothing when it opened
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -64,11 +64,13 @@ def reindex(connection: sqlite3.Connection, extract: Extract, types: Sequence[st
 def check(connection: sqlite3.Connection, extract: Extract) -> list[str]:
     """At most `MAX_FINDINGS` sentences; no content in them."""
     findings: list[str] = []
-    for finding in _findings(connection, extract):
-        findings.append(finding)
-        if len(findings) >= MAX_FINDINGS:
-            findings.append("There is more; the check stopped here.")
-            break
+    try:
+        for finding in _findings(connection, extract):
+            findings.append(finding)
+            if len(findings) >= MAX_FINDINGS:
+                return [*findings, "There is more; the check stopped here."]
+    except sqlite3.DatabaseError as error:
+        findings.append(f"The file is damaged, so the check could not go on ({error.sqlite_errorname}).")
     return findings
 
 
