@@ -36,7 +36,7 @@ def fill(template: Mapping[str, Any], focus: Any, evaluate: Evaluate) -> list[di
 
 
 def _expression(element: Any, url: str) -> str | None:
-    if not isinstance(element, Mapping):
+    if not isinstance(element, dict):
         return None
     for entry in element.get("extension") or ():
         if entry.get("url") == url:
@@ -71,9 +71,9 @@ def _property(value: Any, shadow: Any, focus: Any, evaluate: Evaluate, path: str
     """The property and its `_` companion after filling; `_NOTHING` for what falls away."""
     if isinstance(value, list) or isinstance(shadow, list):
         return _array(value, shadow, focus, evaluate, path)
-    holder = shadow if isinstance(shadow, Mapping) else value
+    holder = shadow if isinstance(shadow, dict) else value
     if _expression(holder, CONTEXT) is None and _expression(holder, VALUE) is None:
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return _object(value, focus, evaluate, path), shadow
         return value, shadow
     results = _instances(value, shadow, focus, evaluate, path)
@@ -93,7 +93,7 @@ def _array(value: Any, shadow: Any, focus: Any, evaluate: Evaluate, path: str) -
         if _expression(other, CONTEXT) or _expression(other, VALUE) or _expression(one, CONTEXT) or _expression(one, VALUE):
             made.extend(_instances(one, other, focus, evaluate, here))
         else:
-            made.append((_object(one, focus, evaluate, here) if isinstance(one, Mapping) else one, other))
+            made.append((_object(one, focus, evaluate, here) if isinstance(one, dict) else one, other))
     made = [pair for pair in made if pair != (_NOTHING, _NOTHING)]
     if not made:
         return _NOTHING, _NOTHING
@@ -104,18 +104,18 @@ def _array(value: Any, shadow: Any, focus: Any, evaluate: Evaluate, path: str) -
 
 def _instances(value: Any, shadow: Any, focus: Any, evaluate: Evaluate, path: str) -> list[tuple[Any, Any]]:
     """Every instance that an element with template extensions gives."""
-    holder = shadow if isinstance(shadow, Mapping) else value
+    holder = shadow if isinstance(shadow, dict) else value
     context, expression = _expression(holder, CONTEXT), _expression(holder, VALUE)
-    rest: Any = _stripped(shadow) if isinstance(shadow, Mapping) else _NOTHING
+    rest: Any = _stripped(shadow) if isinstance(shadow, dict) else _NOTHING
     rest = rest or _NOTHING
     made: list[tuple[Any, Any]] = []
     for member in evaluate(context, focus) if context is not None else [focus]:
         if expression is not None:
             for result in evaluate(expression, member):
-                below = _object(_stripped(value), member, evaluate, path) if isinstance(value, Mapping) else _NOTHING
-                merged = {**below, **result} if isinstance(result, Mapping) and below is not _NOTHING else result
+                below = _object(_stripped(value), member, evaluate, path) if isinstance(value, dict) else _NOTHING
+                merged = {**below, **result} if isinstance(result, dict) and below is not _NOTHING else result
                 made.append((merged, rest))
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             filled = _object(_stripped(value), member, evaluate, path)
             if filled is not _NOTHING:
                 made.append((filled, rest))

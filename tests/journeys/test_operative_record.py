@@ -249,6 +249,21 @@ def test_answers_to_questions_that_are_not_asked_do_not_count(surgeon: Surgeon, 
     assert "tube" not in surgeon.page.text
 
 
+def test_where_the_hospital_is_not_known_it_is_asked(server: Server, surgeon: Surgeon) -> None:
+    with server.client() as client:
+        child = (
+            client.post("/Patient", json={"resourceType": "Patient", "birthDate": "2024-03-04"}).raise_for_status().json()["id"]
+        )
+    path = surgeon.begin(child)
+    for wrong in ("", "x/../y"):
+        surgeon.post(path, action="check", **form(), hospital=wrong)
+        assert surgeon.problems == ["Enter the operating hospital’s ODS code: three to ten letters and figures."]
+    surgeon.post(path, action="check", **form(), hospital="rxx")
+    surgeon.post(f"{path}/check")
+    [case] = of_child(server, "EpisodeOfCare", child)
+    assert case["managingOrganization"]["reference"] == "Organization/rxx"
+
+
 def test_a_form_from_elsewhere_is_refused(server: Server, surgeon: Surgeon, child: str) -> None:
     path = surgeon.begin(child)
     with httpx.Client(base_url=server.base) as stranger:

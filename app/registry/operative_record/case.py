@@ -4,6 +4,7 @@ There is never a second case: its id is derived from the child and the condition
 (`if_version` 0), so of two hospitals that record at the same moment one is made to look again and joins the other's case.
 """
 
+import re
 from typing import Any
 
 from app import names
@@ -47,6 +48,14 @@ def condition_of_case(case: Stored | None) -> str | None:
     return next((str(entry["condition"]["reference"]) for entry in diagnoses if "reference" in entry.get("condition", {})), None)
 
 
+_ORGANISATION = re.compile(r"Organization/([A-Za-z0-9]{3,10})")
+
+
+def _ods(reference: Any) -> str | None:
+    found = _ORGANISATION.fullmatch(str(reference))
+    return found[1].upper() if found else None
+
+
 def hospital(access: Access, patient: Stored, response: dict[str, Any]) -> str:
     """The ODS code of the operating hospital: the response's author, the caller's own, or the child's only one.
 
@@ -54,14 +63,9 @@ def hospital(access: Access, patient: Stored, response: dict[str, Any]) -> str:
     """
     mine = sorted(access.hospitals or ())
     theirs = sorted(patient.owners - {SHARED})
-    author = str((response.get("author") or {}).get("reference", ""))
-    managing = str((patient.resource.get("managingOrganization") or {}).get("reference", ""))
-    named = [
-        reference.removeprefix("Organization/").upper()
-        for reference in (author, managing)
-        if reference.startswith("Organization/")
-    ]
-    for known in (named[:1] if author.startswith("Organization/") else [], mine, named, theirs):
+    author = _ods((response.get("author") or {}).get("reference"))
+    managing = _ods((patient.resource.get("managingOrganization") or {}).get("reference"))
+    for known in ([author] if author else [], mine, [managing] if managing else [], theirs):
         allowed = [code for code in known if not mine or code in mine]
         if len(allowed) == 1:
             return allowed[0]

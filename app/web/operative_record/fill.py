@@ -22,6 +22,7 @@ from app.web.operative_record.begin import form_of, style_url, who
 from app.web.pages import access_of, render
 
 HOSPITAL = "hospital"  # asked only of those who could record for several hospitals
+_WHICH_HOSPITAL = "Enter the operating hospital’s ODS code: three to ten letters and figures."
 _SAVED_ELSEWHERE = (
     "Somebody saved this record in another window since you opened it. Your answers are below; save again to keep them instead."
 )
@@ -68,7 +69,8 @@ class Fill:
         patient = await self.store.read(access, "Patient", draft.patient)
         errors: dict[str, str] = {}
         for issue in issues:
-            errors.setdefault(getattr(issue, "link_id", ""), issue.diagnostics)
+            link = getattr(issue, "link_id", "")
+            errors.setdefault(link, _WHICH_HOSPITAL if link == HOSPITAL else issue.diagnostics)
         questionnaire = operative_record.questionnaire(draft.condition)
         parts = fields.sections(questionnaire, draft.values, errors)
         targets = {field.link: field.target for part in parts for field in part.fields}
