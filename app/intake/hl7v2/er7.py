@@ -16,7 +16,7 @@ from app.fhir.errors import Malformed
 
 NULL = '""'
 _HEADERS = ("MSH", "FHS", "BHS")
-_BOM = "\ufeff"
+MAX_SEGMENTS, MAX_FIELDS = 50_000, 1_000_000  # of one message: separators alone must not become gigabytes of objects
 
 # MSH-18 as senders write it. "UNICODE" alone says nothing about the encoding, so it is tried as UTF-8 like an empty one.
 CHARSETS = {
@@ -196,6 +196,8 @@ class Message:
         self.prefix = text[:start]
         text = text[start:]
         self.separators = _separators(text)
+        if text.count("\r") + text.count("\n") > MAX_SEGMENTS or text.count(self.separators.field) > MAX_FIELDS:
+            raise Malformed("The message has more segments or fields after MSH than this server takes")
         lines, self._ends = _lines(text, self.separators.field)
         self.segments = [Segment(_fields(line, self.separators.field), self) for line in lines]
 
@@ -365,6 +367,8 @@ def _declared(raw: bytes) -> str:
 
 def split_batch(raw: bytes) -> tuple[list[bytes], list[str]]:
     """The messages of a batch (FHS, BHS … BTS, FTS) and sentences on counts that do not agree. A single message is a batch of one."""
+    if raw.count(b"\r") + raw.count(b"\n") > 10 * MAX_SEGMENTS:
+        return [raw], []
     if not re.match(rb"(?:\xef\xbb\xbf)?\s*(?:FHS|BHS)", raw) and len(re.findall(rb"(?:\A|[\r\n])MSH", raw[3:])) == 0:
         return [raw], []
     messages: list[bytes] = []

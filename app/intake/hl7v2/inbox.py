@@ -52,6 +52,11 @@ class Arrival:
     data: dict[str, Any]
 
     @property
+    def known(self) -> str:
+        """The sender for a log line: what nobody registered could be anything, a name too."""
+        return self.sender.key if self.sender else ""
+
+    @property
     def mode(self) -> ack.Mode:
         return self.sender.mode if self.sender else "auto"
 
@@ -92,7 +97,7 @@ class Inbox:
             return ack.build(arrival.message, "error", [Problem(_sentence(error))], mode=arrival.mode)
         if previous is not None:
             return await self._again(arrival, previous)
-        logger().info("hl7-stored", id=arrival.record.key, sender=arrival.data["sender"], bytes=len(raw))
+        logger().info("hl7-stored", id=arrival.record.key, sender=arrival.known, bytes=len(raw))
         if enhanced:
             self.stored.set()
             return arrival.data["ack"].encode("latin-1") if arrival.data["wanted"] else None
@@ -155,7 +160,8 @@ class Inbox:
             return arrival, Problem("The message does not begin with an MSH segment", "MSH", ack.SEGMENT_SEQUENCE)
         arrival.message = message
         application, facility = header.value(3), header.value(4)
-        data.update(sender=f"{application}|{facility}", control=header.value(10), event=_event(message), version=header.value(12))
+        data.update(sender=f"{application}|{facility}"[:200], control=header.value(10)[:200], event=_event(message))
+        data["version"] = header.value(12)[:20]
         arrival.sender = await senders.find(self.store, application, facility, sandbox=self.sandbox)
         if arrival.sender is None and record.owner:  # taken before, when its sender was known
             arrival.sender = Sender(application, facility, record.owner)
@@ -186,7 +192,7 @@ class Inbox:
 
     async def _again(self, arrival: Arrival, previous: Record) -> bytes | None:
         data = previous.data
-        logger().info("hl7-duplicate", id=previous.key, sender=data["sender"], state=previous.state)
+        logger().info("hl7-duplicate", id=previous.key, sender=arrival.known, state=previous.state)
         if previous.state in DONE or (previous.state == "received" and "ack" in data):
             answer = data["ack"].encode("latin-1")
             return answer if data.get("wanted", True) else None
@@ -232,7 +238,7 @@ class Inbox:
         finished = self._record(arrival, state)
         writes: list[Write] = [*(planned.writes if planned else ()), PutRecord(finished, if_revision=record.revision)]
         await self.store.commit(SYSTEM, writes, planned.guards if planned else ())
-        logger().info("hl7-mapped", id=record.key, sender=data["sender"], state=state, count=len(data["resources"]))
+        logger().info("hl7-mapped", id=record.key, sender=arrival.known, state=state, count=len(data["resources"]))
         return answer
 
     async def _refuse(self, arrival: Arrival, problem: Problem) -> bytes | None:
@@ -246,7 +252,7 @@ class Inbox:
                 await self.store.commit(SYSTEM, [PutRecord(self._record(arrival, "rejected")), PutRecord(seen)])
         except Unavailable as error:
             return ack.build(arrival.message, "error", [Problem(_sentence(error))], mode=arrival.mode)
-        logger().warning("hl7-rejected", sender=arrival.data["sender"], code=problem.code, where=problem.where)
+        logger().warning("hl7-rejected", sender=arrival.known, code=problem.code, where=problem.where)
         enhanced = ack.enhanced(arrival.message, arrival.mode)
         return answer if not enhanced or ack.wanted(arrival.message, "reject") else None
 
@@ -262,7 +268,7 @@ class Inbox:
             await self.store.commit(SYSTEM, [PutRecord(self._record(arrival, "rejected"))])
         except Unavailable:
             logger().error("hl7-store-unavailable", kind=fault)
-        logger().warning("hl7-broken-frame", sender=arrival.data["sender"], kind=fault, bytes=len(event.data))
+        logger().warning("hl7-broken-frame", sender=arrival.known, kind=fault, bytes=len(event.data))
         return answer
 
     def _record(self, arrival: Arrival, state: str = "received", revision: int = 0) -> Record:

@@ -17,6 +17,7 @@ from app.logs import logger
 from app.store.protocol import Store
 
 READ = 64 * 1024
+MAX_FAULTS = 20  # of one connection: whatever sends more is no HL7 sender, and must not fill the store
 
 
 def tls_context(certificate: Path, key: Path, clients: Path | None = None) -> ssl.SSLContext:
@@ -108,7 +109,7 @@ class MLLPServer:
 
     async def _converse(self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         framer = Framer(self._max_bytes)
-        begun = 0.0
+        begun, faults = 0.0, 0
         clock = asyncio.get_running_loop().time
         while not self._stopping:
             limit = max(begun + self._within - clock(), 0) if framer.pending else self._idle
@@ -130,6 +131,10 @@ class MLLPServer:
             if events:
                 begun = clock()
             await self._answer(events, writer)
+            faults += sum(bool(event.fault) for event in events)
+            if faults > MAX_FAULTS:
+                logger().warning("mllp-too-many-faults", count=faults)
+                return
 
     async def _answer(self, events: list[Event], writer: asyncio.StreamWriter) -> None:
         for event in events:

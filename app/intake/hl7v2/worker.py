@@ -10,9 +10,9 @@ from collections import defaultdict
 from app import clock
 from app.fhir.errors import Unavailable
 from app.intake.hl7v2.inbox import KIND, Inbox
-from app.intake.hl7v2.lease import Lease
 from app.logs import logger
 from app.security.access import SYSTEM
+from app.store.lease import Lease
 from app.store.protocol import Record
 
 BATCH = 200
@@ -36,7 +36,7 @@ class Worker:
             while not stop.is_set():
                 self._inbox.stored.clear()
                 try:
-                    if await self._lease.held():
+                    if await self._lease.hold():
                         await self.drain(everything=first, stop=stop)
                         first = False
                 except Unavailable:

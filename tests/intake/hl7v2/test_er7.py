@@ -145,3 +145,10 @@ def test_a_batch_falls_apart_into_its_messages_and_its_counts_are_checked() -> N
     assert messages == [HEADER + b"\rPID|1\r", HEADER + b"\rPID|2\r"]
     assert problems == ["BTS-1 says 3 messages, the batch has 2"]
     assert er7.split_batch(HEADER + b"\rPID|1") == ([HEADER + b"\rPID|1"], [])
+
+
+@pytest.mark.parametrize("filler", [b"\r", b"\n", b"|", b"\r|"])
+def test_separators_alone_do_not_become_gigabytes(filler: bytes) -> None:
+    with pytest.raises(Malformed, match="more segments or fields"):
+        er7.parse(HEADER + b"\r" + filler * 2_000_000)
+    assert len(er7.split_batch(HEADER + b"\r" + filler * 2_000_000)[0]) == 1

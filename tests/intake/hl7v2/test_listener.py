@@ -149,3 +149,15 @@ async def test_another_library_s_client_understands_us(serve: Serve) -> None:
         answer = await asyncio.wait_for(reader.readmessage(), 10)
         assert str(answer.segment("MSA")[1]) == "AA"
         writer.close()
+
+
+async def test_endless_noise_is_cut_off_after_answers(serve: Serve, store: Store) -> None:
+    async with serve() as server, Client(*server.address) as client:
+        answers = 0
+        with pytest.raises(Unavailable):
+            for _ in range(500):
+                assert parse(await client.send_raw(b"noise" + b"\x0b\x1c\r"))["MSA-1"] in ("AE", "AR")
+                answers += 1
+                await client.answer()  # the empty frame has its own
+    assert 0 < answers < 50
+    assert len(await records(store)) < 50

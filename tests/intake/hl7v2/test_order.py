@@ -76,6 +76,7 @@ async def played(messages: Any, tmp_path: Any) -> Any:
         await store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("story", [STORY, MERGE], ids=["stay", "merge"])
 async def test_every_order_of_five_messages_ends_equal(story: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> None:
     expected = await played(story, tmp_path_factory.mktemp("story"))
@@ -84,6 +85,7 @@ async def test_every_order_of_five_messages_ends_equal(story: list[bytes], tmp_p
         assert await played(order, tmp_path_factory.mktemp("order")) == expected
 
 
+@pytest.mark.slow
 async def test_orders_of_cancelled_events_end_equal(tmp_path_factory: pytest.TempPathFactory) -> None:
     expected = await played(CANCELS, tmp_path_factory.mktemp("story"))
     statuses = sorted(each["status"] for each in expected[0][2])

@@ -1,7 +1,7 @@
 """The maps of mappings/hl7v2/, read once. What an integrator may change is there, not here."""
 
 import json
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from app.content import MAPPINGS
@@ -34,14 +34,14 @@ def event(code: str) -> dict[str, Any] | None:
     return found
 
 
-@cache
+@lru_cache(4096)
 def coding_system(name: str) -> str | None:
     """The URL of a coding system named in a message."""
     found: str | None = table("code-systems")["systems"].get(name.upper())
     return found
 
 
-@cache
+@lru_cache(4096)
 def identifier_kind(authority: str, type: str) -> str:
     """`nhs`, `chi`, `ignored`, `hospital` (its own record number) or `other` (a record number of another authority)."""
     rules = table("identifiers")
