@@ -41,7 +41,7 @@ def _columns(rng: np.random.Generator) -> tuple[Columns, Flags]:
     day = rng.integers(SPAN.start.toordinal(), SPAN.end.toordinal(), CASES)
     names = tuple(f"ZA{number}" for number in range(HOSPITALS))
     columns = Columns((), names, rng.integers(0, HOSPITALS, CASES), day, score_many([], demonstration()), design, TODAY)
-    return columns, Flags(member, {"condition": np.array(CONDITIONS)[rng.integers(0, 6, CASES)]})
+    return columns, Flags(member, tuple(sorted(CONDITIONS)), rng.integers(0, 6, CASES))
 
 
 def _model() -> Model:
@@ -73,7 +73,7 @@ def run(report: Report) -> None:
         {"hospital": int(h), "condition": c, "numerator": bool(n), "unknown": bool(e)}
         for h, c, n, e in zip(
             columns.hospital,
-            flags.strata["condition"],
+            np.array(flags.strata)[flags.stratum],
             flags.member["numerator"],
             flags.member["denominator-exception"],
             strict=True,

@@ -50,10 +50,14 @@ class Columns:
 
 @dataclass(frozen=True)
 class Flags:
-    """Of one measure over all cases: membership (n,) by population code, and the value of each stratifier (n,)."""
+    """Of one measure over all cases: membership (n,) by population code; the strata's names, and each case's number (n,) into them.
+
+    A measure without a stratifier has no names, and -1 for each case.
+    """
 
     member: dict[str, npt.NDArray[np.bool_]]
-    strata: dict[str, npt.NDArray[np.str_]]
+    strata: tuple[str, ...]
+    stratum: Integers
 
 
 def columns_of(facts: Sequence[CaseFacts], today: date) -> Columns:
@@ -70,7 +74,7 @@ def columns_of(facts: Sequence[CaseFacts], today: date) -> Columns:
     )
 
 
-Row = tuple[int, tuple[str, ...]]  # one bit for each of POPULATIONS, and the strata
+Row = tuple[int, str]  # one bit for each of POPULATIONS, and the stratum
 
 
 def row_of(columns: Columns, number: int, definition: Definition) -> Row:
@@ -83,17 +87,18 @@ def row_of(columns: Columns, number: int, definition: Definition) -> Row:
         criterion = definition.criteria.get(code)
         if criterion is not None and criterion.holds(bundle, variables=known):
             bits |= 1 << bit
-    strata = tuple(str(next(iter(e.evaluate(bundle, variables=known)), "")) for _, e in definition.stratifiers)
-    return bits, strata
+    values = definition.stratifiers[0][1].evaluate(bundle, variables=known) if definition.stratifiers else []
+    return bits, str(values[0]) if values else ""
 
 
 def flags_of(rows: Sequence[Row], definition: Definition) -> Flags:
     """Rows as columns."""
     bits = np.array([row[0] for row in rows], dtype=np.int64)
-    return Flags(
-        {code: (bits >> bit) & 1 == 1 for bit, code in enumerate(POPULATIONS)},
-        {name: np.array([row[1][i] for row in rows], dtype=np.str_) for i, (name, _) in enumerate(definition.stratifiers)},
-    )
+    member = {code: (bits >> bit) & 1 == 1 for bit, code in enumerate(POPULATIONS)}
+    if not definition.stratifiers:
+        return Flags(member, (), np.full(len(rows), -1, dtype=np.int64))
+    names, stratum = np.unique(np.array([row[1] for row in rows], dtype=np.str_), return_inverse=True)
+    return Flags(member, tuple(str(name) for name in names), stratum.astype(np.int64))
 
 
 class Shelf:

@@ -122,31 +122,19 @@ def tally(
     exception = eligible & ~numerator & raw["denominator-exception"]
     every = dict(zip(raw, (initial, denominator, excluded, exception, numerator), strict=True))
     scored = eligible & ~exception
-    names, stratum = _strata(flags, initial)
     return Tally(
         definition,
         columns,
         {code: member for code, member in every.items() if code in definition.criteria},
         scored,
         eligible,
-        names,
-        stratum,
+        flags.strata,
+        flags.stratum,
         None if model is None else case_mix.expected(columns.design, model),
         model,
         rules,
-        _hidden(columns, scored, numerator, stratum, len(names), rules),
+        _hidden(columns, scored, numerator, flags.stratum, len(flags.strata), rules),
     )
-
-
-def _strata(flags: Flags, initial: Members) -> tuple[tuple[str, ...], Integers]:
-    """The values of the first stratifier among the initial population, and the number of each case's (-1 outside)."""
-    values = next(iter(flags.strata.values()), None)
-    if values is None or not initial.any():
-        return (), np.full(len(initial), -1, dtype=np.int64)
-    names = np.unique(values[initial])
-    place = np.searchsorted(names, values)
-    found = names[np.minimum(place, len(names) - 1)] == values
-    return tuple(str(name) for name in names), np.where(found, place, -1).astype(np.int64)
 
 
 def _hidden(

@@ -16,7 +16,7 @@ TODAY = date(2026, 1, 1)
 def members(facts: CaseFacts, measure: str, today: date = TODAY) -> set[str]:
     columns = columns_of([facts], today)
     flags = flags_of([row_of(columns, 0, shipped(measure))], shipped(measure))
-    assert flags.strata["condition"][0] == facts.condition
+    assert flags.strata == (facts.condition,) and flags.stratum.tolist() == [0]
     return {code for code, member in flags.member.items() if member[0]}
 
 
@@ -89,3 +89,19 @@ def test_what_cannot_be_evaluated_is_refused_with_the_place() -> None:
         assert caught.value.issues[0].expression == place
     with pytest.raises(NotFound, match="There is: infection"):
         shipped("no-such-measure")
+
+
+def test_a_measure_without_a_stratifier_has_no_strata() -> None:
+    from app.measures.evaluate import summarise
+    from app.measures.period import period
+    from app.measures.rules import rules
+    from app.measures.tally import tally
+    from app.security.access import SYSTEM
+
+    group = {key: value for key, value in shipped("infection").resource["group"][0].items() if key != "stratifier"}
+    plain = define({**shipped("infection").resource, "group": [group]})
+    columns = columns_of([case()], TODAY)
+    flags = flags_of([row_of(columns, 0, plain)], plain)
+    counted = tally(columns, flags, plain, period("2023", "2023"), None, rules())
+    report = summarise(counted, period("2023", "2023"), SYSTEM, 0)
+    assert "stratifier" not in report["group"][0] and report["group"][0]["population"][0]["count"] == 1
