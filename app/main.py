@@ -6,21 +6,20 @@ Invariants: nothing is served before the store is open; on the way down requests
 import asyncio
 import contextlib
 import sys
-from collections import defaultdict
 from collections.abc import AsyncIterator
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Protocol
 
 from fastapi import FastAPI
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
-from app import api, logs
+from app import api, forms, logs, measures, registry, web
 from app.api.context import Context, Hook
 from app.api.endpoint import Endpoint
 from app.api.middleware import Shield
 from app.fhir.operations import Operation
+from app.intake import hl7v2
+from app.registry import follow_up
 from app.security.identity import Identities
 from app.settings import Settings
 from app.store.open import open_store
@@ -35,38 +34,23 @@ class Service(Protocol):
     async def run(self, stop: asyncio.Event) -> None: ...
 
 
-def _call(module: str, name: str, *arguments: Any, default: Any) -> Any:
-    """`module.name(*arguments)`, or `default` where that room has no such door."""
-    if find_spec(module) is None:
-        return default
-    function = getattr(import_module(module), name, None)
-    return default if function is None else function(*arguments)
-
-
 def hooks(store: Store) -> dict[str, list[Hook]]:
     """What joins a write, by resource type."""
-    found: dict[str, list[Hook]] = defaultdict(list)
-    for type_, hook in _call("app.registry", "hooks", store, default={}).items():
-        found[type_].append(hook)
-    return dict(found)
+    return {type: [hook] for type, hook in registry.hooks(store).items()}
 
 
 def operations(store: Store) -> list[Operation]:
     """The operations of the other rooms; the facade adds its own."""
-    return [*_call("app.forms", "operations", store, default=()), *_call("app.measures", "operations", store, default=())]
+    return [*forms.operations(store), *measures.operations(store)]
 
 
 def services(store: Store, settings: Settings) -> list[Service]:
     """What runs in the background of every worker. Feed consumers hold a lease, so only one process does the work."""
-    found: list[Service] = [
-        *_call("app.registry", "services", store, default=()),
-        *_call("app.measures", "services", store, default=()),
-    ]
+    listening = settings.mllp_port >= 0
+    mllp = hl7v2.services(store, settings.host, settings.mllp_port, settings.sandbox) if listening else []
     pages = settings.base_url or f"http://{settings.host}:{settings.port}"
-    found += _call("app.registry.follow_up", "services", store, settings.smtp_url, settings.letters_from, pages, default=())
-    if settings.mllp_port >= 0:
-        found += _call("app.intake.hl7v2", "services", store, settings.host, settings.mllp_port, settings.sandbox, default=())
-    return found
+    letters = follow_up.services(store, settings.smtp_url, settings.letters_from, pages)
+    return [*registry.services(store), *measures.services(store), *letters, *mllp]
 
 
 class Application(FastAPI):
@@ -76,8 +60,14 @@ class Application(FastAPI):
     """
 
     def __init__(self, context: Context, *, lifespan: Any, verbose: bool) -> None:
-        silent = {"tracing": False, "metrics": False, "logs": False}
-        super().__init__(title="CSOR", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, telemetry=silent)
+        super().__init__(
+            title="CSOR",
+            lifespan=lifespan,
+            docs_url=None,
+            redoc_url=None,
+            openapi_url=None,
+            telemetry={"tracing": False, "metrics": False, "logs": False},
+        )
         self.router.redirect_slashes = False
         self._facade = [route for route in api.routes(context) if isinstance(route, Route) and isinstance(route.app, Endpoint)]
         self.router.routes.extend(self._facade)
@@ -131,7 +121,7 @@ def create(settings: Settings | None = None) -> FastAPI:
             await store.close()
 
     app = Application(context, lifespan=lifespan, verbose=settings.log_level == "debug")
-    app.router.routes.extend(_call("app.web", "routes", context, default=()))
+    app.router.routes.extend(web.routes(context))
     return app
 
 

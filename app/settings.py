@@ -21,12 +21,14 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=64, description="Server processes on one store.")
     sandbox: bool = Field(default=False, description="Loopback only, no sign-in: whoever asks is a national administrator.")
     base_url: str = Field(
-        "", description="Public root URL, such as https://csor.example.org; empty: as each caller addresses the server."
+        default="", description="Public root URL, such as https://csor.example.org; empty: as each caller addresses the server."
     )
     max_body: int = Field(default=50 * 1024 * 1024, ge=1024, description="Most bytes of one request's body.")
     body_seconds: float = Field(default=60.0, gt=0, description="Time that a caller has to send one body.")
-    smtp_url: str = Field("", description="Mail server, smtp://user:password@host:port; empty: letters wait in the outbox.", repr=False)
-    letters_from: str = Field("csor@csor.example.org", description="Sender of the letters to parents.")
+    smtp_url: str = Field(
+        default="", description="Mail server, smtp://user:password@host:port; empty: letters wait in the outbox.", repr=False
+    )
+    letters_from: str = Field(default="csor@csor.example.org", description="Sender of the letters to parents.")
     log_level: str = Field(default="info", description="debug, info, warning or error.")
 
     @field_validator("base_url")
