@@ -22,7 +22,7 @@ KEPT = """
     textarea u warning-callout width-container
 """.split()
 _BLOCK = re.compile(r"\.nhsuk-([a-z]+(?:-[a-z]+)*)")
-_HACKS = ("-ms-high-contrast:none", "screen\\0", "-ms-ime-align")
+_HACKS = ("-ms-high-contrast:none", "screen\\0")
 
 
 def _split(css: str) -> Iterator[tuple[str, str]]:
