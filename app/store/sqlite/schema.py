@@ -142,7 +142,9 @@ def migrate(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {number}")
         connection.execute("COMMIT")
         if have < len(MIGRATIONS):
-            connection.execute("ANALYZE sqlite_schema")  # reads the statistics, of which this connection saw nothing when it opened
+            connection.execute(
+                "ANALYZE sqlite_schema"
+            )  # reads the statistics, of which this connection saw nothing when it opened
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -6,6 +6,7 @@ so that writes in between neither repeat nor hide what was there all along. With
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from app.fhir.errors import TooCostly
@@ -22,13 +23,21 @@ MAX_INCLUDED = 20_000
 MAX_ROUNDS = 8  # of _include:iterate
 
 STORED = "r.type, r.id, r.version, r.updated, v.raw, r.owners, r.deleted, v.action"
-_BY_RID = f"""SELECT r.rid, {STORED} FROM json_each(?) j CROSS JOIN resource r ON r.rid = j.value CROSS JOIN version v ON v.seq = r.seq
-ORDER BY j.key"""
+# Not ordered here: SQLite would carry the bytes of a whole page through its sorter.
+_BY_RID = (
+    f"SELECT {STORED}, r.rid FROM json_each(?) j CROSS JOIN resource r ON r.rid = j.value CROSS JOIN version v ON v.seq = r.seq"
+)
+
+
+@lru_cache(maxsize=4096)
+def owner_marks(text: str) -> frozenset[str]:
+    """The marks in the column `owners`."""
+    return frozenset(text.split())
 
 
 def stored(row: Sequence[Any]) -> Stored:
     """From the columns of `STORED`."""
-    return Stored(row[0], row[1], row[2], row[3], row[4], frozenset(row[5].split()), bool(row[6]), row[7])
+    return Stored(row[0], row[1], row[2], row[3], row[4], owner_marks(row[5]), bool(row[6]), row[7])
 
 
 def search(connection: sqlite3.Connection, access: Access, plan: t.Plan, key: bytes) -> Found:
@@ -234,7 +243,10 @@ class Search:
         return [rid for (rid,) in rows]
 
     def _load(self, rids: list[int]) -> list[Stored]:
-        return [stored(row[1:]) for row in self._connection.execute(_BY_RID, (_json(rids),))] if rids else []
+        if not rids:
+            return []
+        rows = {row[8]: row for row in self._connection.execute(_BY_RID, (_json(rids),))}
+        return [stored(rows[rid]) for rid in rids]
 
 
 def _json(rids: list[int]) -> str:

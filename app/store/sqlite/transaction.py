@@ -17,7 +17,7 @@ from app.security.access import Access
 from app.store.protocol import Delete, DeleteRecord, Guard, GuardFailed, Put, PutRecord, Share, Stored, VersionConflict, Write
 from app.store.sqlite import records
 from app.store.sqlite.rows import TABLES, Row, Rows, rows_of
-from app.store.sqlite.search import matches_exactly
+from app.store.sqlite.search import matches_exactly, owner_marks
 
 _NOTHING = Rows()
 
@@ -187,7 +187,7 @@ class Transaction:
                 "SELECT rid, version, updated, deleted, seq, owners FROM resource WHERE type = ? AND id = ?", (type, id)
             ).fetchone()
             self.current[type, id] = row and _Current(
-                row[0], type, id, row[1], row[2], bool(row[3]), row[4], frozenset(row[5].split()), was_deleted=bool(row[3])
+                row[0], type, id, row[1], row[2], bool(row[3]), row[4], owner_marks(row[5]), was_deleted=bool(row[3])
             )
         return self.current[type, id]
 
