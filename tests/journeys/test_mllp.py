@@ -15,12 +15,25 @@ from tests.intake.hl7v2.messages import message, pid, pv1
 from tests.journeys.conftest import Server, csor
 
 
+async def listening(server: Server) -> tuple[str, int]:
+    """The MLLP address, once somebody listens there (HTTP may be up a moment earlier)."""
+    assert server.mllp is not None
+    for _ in range(300):
+        try:
+            _, writer = await asyncio.open_connection(*server.mllp)
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return server.mllp
+    raise AssertionError("nobody listens for HL7v2:\n" + "\n".join(server.lines))
+
+
 def sent(server: Server, *messages: bytes) -> list[str]:
     """MSA-1 of each answer, over one connection."""
 
     async def run() -> list[str]:
-        assert server.mllp is not None
-        async with Client(*server.mllp) as client:
+        async with Client(*await listening(server)) as client:
             return [parse(await client.send(raw))["MSA-1"] for raw in messages]
 
     return asyncio.run(run())
@@ -39,8 +52,8 @@ def test_a_message_becomes_resources_that_fhir_shows(server: Server) -> None:
 
 def test_a_feed_is_registered_watched_and_replayed(start_server: Callable[..., Server], tmp_path: Path) -> None:
     server = start_server(sandbox=False)
-    assert server.mllp is not None
-    to = ("--to", f"{server.mllp[0]}:{server.mllp[1]}")
+    host, port = asyncio.run(listening(server))
+    to = ("--to", f"{host}:{port}")
     good, bad = tmp_path / "good.hl7", tmp_path / "bad.hl7"
     good.write_bytes(message("A01", pid(), pv1()))
     bad.write_bytes(message("A08", pid(f7="20240230"), pv1(), at="20240302000000"))
@@ -86,8 +99,7 @@ def test_what_was_acknowledged_survives_a_kill_and_is_mapped_after_it(start_serv
     for life in range(2):
         server = start_server(data=data)
         data = server.data
-        assert server.mllp is not None
-        arguments = [sys.executable, "-c", SENDER, str(server.mllp[1]), str(life)]
+        arguments = [sys.executable, "-c", SENDER, str(asyncio.run(listening(server))[1]), str(life)]
         sender = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
         assert sender.stdout is not None
         for _ in range(60):
@@ -120,10 +132,10 @@ def test_two_server_processes_share_the_port_and_the_work(start_server: Callable
     server = start_server("--workers", "2")
 
     async def run() -> list[str]:
-        assert server.mllp is not None
+        address = await listening(server)
 
         async def hospital(number: int) -> str:
-            async with Client(*server.mllp) as client:  # type: ignore[misc]
+            async with Client(*address) as client:
                 await client.send(message("A01", pid(), pv1(), control=f"a{number}"))
                 return parse(await client.send(message("A08", pid(f8="1"), pv1(), at="20240302000000", control=f"b{number}")))[
                     "MSA-1"
