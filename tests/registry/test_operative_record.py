@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 
 from app import names
-from app.fhir.errors import BusinessRule, Conflict, Invalid
+from app.fhir.errors import BusinessRule, Conflict, FHIRError, Invalid, NotFound
 from app.fhir.validation import validate
 from app.forms.entry import respond
 from app.ids import new_id
 from app.registry import operative_record
 from app.registry.facts import facts_from
 from app.registry.operations import operation
+from app.registry.operative_record import drafts
 from app.security.access import SANDBOX, SYSTEM, Access
-from app.store.protocol import Put, Store
+from app.store.protocol import Put, RecordConflict, Store
 from tests.forms.records import questionnaire, values
 
 RA1 = Access("surgeon", "hospital", frozenset({"RA1"}), name="Surgeon of RA1")
@@ -327,3 +328,29 @@ def answered(response: dict[str, Any]) -> dict[str, Any]:
     from app.forms.items import answer_value, walk
 
     return {entry["linkId"]: answer_value(entry["answer"][0])[1] for _, entry in walk(response["item"]) if "answer" in entry}
+
+
+async def test_a_draft_is_kept_as_typed_for_its_own_hospital_alone(store: Store, child: str) -> None:
+    draft = drafts.begin_draft(RA1, "gastroschisis", child, {"birth-weight": ["heavy"]})
+    saved = await drafts.save_draft(store, RA1, draft)
+    assert (await drafts.load_draft(store, RA1, draft.id)).values == {"birth-weight": ["heavy"]}
+    with pytest.raises(RecordConflict):
+        await drafts.save_draft(store, RA1, draft)
+    assert [each.id for each in await drafts.drafts(store, RA1, child)] == [draft.id]
+    assert await drafts.drafts(store, RB2) == []
+    with pytest.raises(NotFound):
+        await drafts.load_draft(store, RB2, draft.id)
+    with pytest.raises(FHIRError):
+        await store.commit(RB2, [drafts.without_draft(draft.id)])
+    assert (await drafts.load_draft(store, RA1, draft.id)).revision == saved.revision
+
+
+async def test_completing_throws_the_draft_away_in_the_same_commit(store: Store, child: str) -> None:
+    draft = await drafts.save_draft(store, RA1, drafts.begin_draft(RA1, "gastroschisis", child, {}))
+    with pytest.raises(Invalid):
+        await operative_record.complete(
+            store, RA1, record(child, id=draft.id, surgeon=None), extra=[drafts.without_draft(draft.id)]
+        )
+    assert await drafts.drafts(store, RA1)
+    await operative_record.complete(store, RA1, record(child, id=draft.id), extra=[drafts.without_draft(draft.id)])
+    assert await drafts.drafts(store, RA1) == []
