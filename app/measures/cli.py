@@ -24,7 +24,7 @@ from app.measures.period import period as parse_period
 from app.measures.table import Row, hospital_table
 from app.outcomes import artefact, choice_experiment
 from app.outcomes.case_mix import Model, library_id
-from app.outcomes.weights import ATTRIBUTES
+from app.outcomes.weights import ATTRIBUTES, in_force
 from app.registry.consumer import CaseFactsConsumer
 from app.security.access import PUBLIC, SYSTEM
 from app.store import open_store
@@ -180,8 +180,9 @@ def pack(file: Path, document: Path) -> None:
 
 
 def table_of(rows: list[Row], title: str) -> Table:
-    """The rows as a table for the terminal."""
-    table = Table(title=title)
+    """The rows as a table for the terminal, with what its figures were made of."""
+    models = sorted({row.model for row in rows if row.model}) or ["none fitted"]
+    table = Table(title=title, caption=f"{in_force().label}: {in_force().canonical}. Case-mix model: {', '.join(models)}.")
     for heading in ("hospital", "name", "cases", "known", "observed", "expected", "ratio", "95 % interval", "band"):
         table.add_column(heading, justify="left" if heading in ("hospital", "name", "band") else "right")
     for row in rows:
