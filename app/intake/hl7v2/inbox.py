@@ -37,6 +37,7 @@ KIND, SEEN = "hl7v2", "hl7v2-seen"
 DONE = frozenset(["processed", "warning", "unsupported"])
 GRACE = 30_000_000  # microseconds after which a message stored but not mapped belongs to the worker
 ATTEMPTS = 8  # of one commit against others that change the same child
+REUSED = ["This control id came before with another content", "MSH-10", ack.DATA_TYPE, "W"]
 _VERSION = re.compile(r"2\.\d(\.\d)?\Z")
 _VERDICTS: dict[str, Verdict] = {"error": "error", "rejected": "reject"}
 
@@ -78,13 +79,14 @@ class Inbox:
         messages, problems = er7.split_batch(event.data)
         if not messages:
             return [await self._broken(event)]
-        answers = [await self._one(raw) for raw in messages]
-        for text in problems:
-            logger().warning("hl7-batch-count", reason=text)
+        flags = [Problem(text, "BTS-1", ack.DATA_TYPE, "W") for text in problems]
+        answers = [await self._one(raw, flags if raw is messages[-1] else []) for raw in messages]
         return [answer for answer in answers if answer is not None]
 
-    async def _one(self, raw: bytes) -> bytes | None:
+    async def _one(self, raw: bytes, flags: list[Problem]) -> bytes | None:
         arrival, problem = await self._look(raw)
+        if flags:
+            arrival.data["flags"] = [list(flag) for flag in flags]
         if problem is not None:
             return await self._refuse(arrival, problem)
         enhanced = ack.enhanced(arrival.message, arrival.mode)
@@ -176,8 +178,8 @@ class Inbox:
             messages = seen.data["messages"] if seen else {}
             if digest in messages and (previous := await self.store.get_record(SYSTEM, KIND, messages[digest])):
                 return previous
-            if messages:
-                data["flags"] = [list(Problem("This control id came before with another content", "MSH-10", ack.DATA_TYPE, "W"))]
+            if messages and REUSED not in data.get("flags", ()):
+                data["flags"] = [*data.get("flags", ()), REUSED]
             entry = Record(SEEN, key, body=codec.encode({"messages": {**messages, digest: arrival.record.key}}))
             writes = [PutRecord(self._record(arrival), if_revision=0), PutRecord(entry, if_revision=seen.revision if seen else 0)]
             try:

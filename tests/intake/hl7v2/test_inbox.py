@@ -194,6 +194,13 @@ async def test_a_full_store_says_so_and_the_sender_may_try_again(
     assert parse(answer)["MSA-1"] == "AA"
 
 
+async def test_a_batch_whose_count_is_wrong_is_mapped_and_flagged(inbox: Inbox, store: Store) -> None:
+    answers = await inbox.accept(Event(b"BHS|^~\\&\r" + ADMISSION + b"BTS|2\r"))
+    assert [parse(answer)["MSA-1"] for answer in answers] == ["AA"]
+    [flagged] = await records(store, "warning")
+    assert flagged.data["problems"] == [["BTS-1 says 2 messages, the batch has 1", "BTS-1", "102", "W"]]
+
+
 async def test_a_batch_gets_one_answer_for_each_message(inbox: Inbox) -> None:
     raw = b"FHS|^~\\&\rBHS|^~\\&\r" + ADMISSION + message("A08", pid(), pv1(), at="20240302000000") + b"BTS|2\rFTS|1\r"
     assert [parse(answer)["MSA-1"] for answer in await inbox.accept(Event(raw))] == ["AA", "AA"]
