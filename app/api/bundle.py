@@ -32,9 +32,9 @@ class Bundles:
         decode = await call.reader()
         bundle = decode()
         if bundle.get("resourceType") != "Bundle":
-            kind = str(bundle.get("resourceType"))[:60]
+            other = str(bundle.get("resourceType"))[:60]
             raise Invalid(
-                f"This URL takes a Bundle. To create a {kind}, post it to {call.base}/{kind}.", expression="resourceType"
+                f"This URL takes a Bundle. To create a {other}, post it to {call.base}/{other}.", expression="resourceType"
             )
         kind = bundle.get("type")
         if kind == "transaction":
