@@ -13,7 +13,7 @@ from rich.table import Table
 
 from app import clock
 from app.fhir.errors import FHIRError, NotFound
-from app.intake.hl7v2 import desk, er7, senders
+from app.intake.hl7v2 import batch, desk, er7, senders
 from app.intake.hl7v2.client import Client
 from app.intake.hl7v2.inbox import KIND, Inbox
 from app.security.access import SYSTEM
@@ -337,7 +337,7 @@ def lint(files: tuple[Path, ...]) -> None:
 
 def _messages(path: Path) -> list[bytes]:
     raw = path.read_bytes()
-    messages, problems = er7.split_batch(raw)
+    messages, problems = batch.split_batch(raw)
     for sentence in problems:
         click.echo(f"{path.name}: {sentence}", err=True)
     return messages

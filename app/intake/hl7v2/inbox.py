@@ -22,7 +22,7 @@ from typing import Any
 from app import clock, ids
 from app.fhir import codec
 from app.fhir.errors import Conflict, FHIRError, Invalid, Malformed, PreconditionFailed, Unavailable
-from app.intake.hl7v2 import ack, er7, secret, senders
+from app.intake.hl7v2 import ack, batch, er7, secret, senders
 from app.intake.hl7v2.ack import Problem, Verdict
 from app.intake.hl7v2.map import apply, reading
 from app.intake.hl7v2.map.context import Unmappable
@@ -76,7 +76,7 @@ class Inbox:
         """Take what came in a frame (or what is left of one); the answers, one for each message, where the sender wants any."""
         if event.fault:
             return [await self._broken(event)]
-        messages, problems = er7.split_batch(event.data)
+        messages, problems = batch.split_batch(event.data)
         if not messages:
             return [await self._broken(event)]
         flags = [Problem(text, "BTS-1", ack.DATA_TYPE, "W") for text in problems]

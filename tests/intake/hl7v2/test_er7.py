@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.fhir.errors import Malformed
-from app.intake.hl7v2 import er7
+from app.intake.hl7v2 import batch, er7
 
 HEADER = b"MSH|^~\\&|PAS|RXX|||20240301||ADT^A01|1|T|2.4"
 
@@ -141,14 +141,14 @@ def test_another_parser_agrees() -> None:
 
 def test_a_batch_falls_apart_into_its_messages_and_its_counts_are_checked() -> None:
     raw = b"FHS|^~\\&\rBHS|^~\\&\r" + HEADER + b"\rPID|1\r" + HEADER + b"\rPID|2\rBTS|3\rFTS|1\r"
-    messages, problems = er7.split_batch(raw)
+    messages, problems = batch.split_batch(raw)
     assert messages == [HEADER + b"\rPID|1\r", HEADER + b"\rPID|2\r"]
     assert problems == ["BTS-1 says 3 messages, the batch has 2"]
-    assert er7.split_batch(HEADER + b"\rPID|1") == ([HEADER + b"\rPID|1"], [])
+    assert batch.split_batch(HEADER + b"\rPID|1") == ([HEADER + b"\rPID|1"], [])
 
 
 @pytest.mark.parametrize("filler", [b"\r", b"\n", b"|", b"\r|"])
 def test_separators_alone_do_not_become_gigabytes(filler: bytes) -> None:
     with pytest.raises(Malformed, match="more segments or fields"):
         er7.parse(HEADER + b"\r" + filler * 2_000_000)
-    assert len(er7.split_batch(HEADER + b"\r" + filler * 2_000_000)[0]) == 1
+    assert len(batch.split_batch(HEADER + b"\r" + filler * 2_000_000)[0]) == 1
