@@ -1,5 +1,6 @@
 """The file itself: pragmas, migrations, newer schemas, damage, and a disk that is full."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -104,6 +105,20 @@ async def test_a_closed_store_says_so(tmp_path: Path) -> None:
     await store.close()
     with pytest.raises(Unavailable):
         await store.commit(SYSTEM, [Put(patient("a"))])
+
+
+async def test_closing_finishes_what_was_submitted(tmp_path: Path) -> None:
+    store = await open_test_store(tmp_path)
+    commits = [asyncio.create_task(store.commit(SYSTEM, [Put(patient(f"p{n}"))])) for n in range(100)]
+    await asyncio.sleep(0)
+    await store.close()
+    outcomes = await asyncio.gather(*commits, return_exceptions=True)
+    done = {one[0].id for one in outcomes if isinstance(one, list)}
+    assert all(isinstance(one, list | Unavailable) for one in outcomes)
+    again = await open_test_store(tmp_path)
+    assert {stored.id async for stored in again.scan(SYSTEM)} == done
+    assert len(done) == 100
+    await again.close()
 
 
 async def test_check_finds_what_was_tampered_with(tmp_path: Path) -> None:

@@ -309,7 +309,7 @@ class SQLiteStore:
 
     async def counts(self, access: Access) -> dict[str, int]:
         """See the protocol."""
-        return await self._in_reader(lambda connection: upkeep.counts(connection, access))
+        return await self._quickly(lambda connection: upkeep.counts(connection, access))
 
     async def reindex(self, types: Sequence[str] = ()) -> int:
         """See the protocol. In commits of 500, so that writers wait for none of them long."""

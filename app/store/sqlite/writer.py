@@ -33,23 +33,26 @@ class Writer:
         self._end = end
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
     async def submit(self, work: Work) -> Any:
         """What `work` returned, once it is durable. Raises what it raised, or Unavailable."""
-        if self._closed:
-            raise Unavailable("The store is closed.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._jobs.put((work, future, loop))
+        with self._closing:  # nothing may queue behind the end, where nobody would answer it
+            if self._closed:
+                raise Unavailable("The store is closed.")
+            self._jobs.put((work, future, loop))
         # A caller that goes away must not leave its work half told: the commit runs on, only the answer is dropped.
         return await future
 
     def close(self) -> None:
         """Finish what was submitted, then end the thread. Blocks."""
-        self._closed = True
-        self._jobs.put(None)
+        with self._closing:
+            self._closed = True
+            self._jobs.put(None)
         self._thread.join()
 
     def _run(self) -> None:
