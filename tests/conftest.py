@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-DATA = Path(os.environ.get("CSOR_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data")).resolve()
+# For the tests CSOR_DATA names the outside data; for a server that they start it would be the data directory, so it goes no further.
+DATA = Path(os.environ.pop("CSOR_DATA", "") or Path(__file__).resolve().parents[1] / ".." / "shared" / "data").resolve()
 
 
 @pytest.fixture(scope="session")
