@@ -63,6 +63,13 @@ class Builder:
         """`{link}` stands for the answer of that item."""
         return re.sub(r"\{([a-z-]+)\}", lambda found: f"{self.paths[found[1]]}.answer.value", text)
 
+    def short(self, text: str) -> str:
+        """The same by way of the variables, which are worked out once for all templates."""
+        long = self.expression(text)
+        for section in self.sections:
+            long = long.replace(self.paths[section["id"]], f"%{section['id']}")
+        return long
+
     def words(self, text: str) -> str:
         name = self.source["name"]
         return text.replace("{condition}", name).replace("{Condition}", name[0].upper() + name[1:])
@@ -174,17 +181,15 @@ class Builder:
         made: dict[str, Any] = {}
         for name, entry in value.items():
             if name == "for":
-                made["extension"] = [
-                    {"url": f"{SDC}sdc-questionnaire-templateExtractContext", "valueString": self.expression(entry)}
-                ]
+                made["extension"] = [{"url": f"{SDC}sdc-questionnaire-templateExtractContext", "valueString": self.short(entry)}]
             elif isinstance(entry, str) and entry.startswith("="):
-                made[f"_{name}"] = extract_value(self.expression(entry[1:]))
+                made[f"_{name}"] = extract_value(self.short(entry[1:]))
             else:
                 made[name] = self.filled(entry, concept)
         return made
 
     def complex(self, value: Any) -> Any:
-        return extract_value(self.expression(value[1:])) if isinstance(value, str) and value.startswith("@") else value
+        return extract_value(self.short(value[1:])) if isinstance(value, str) and value.startswith("@") else value
 
     def contained(self) -> list[dict[str, Any]]:
         snomed = json.loads((ROOT / "terminology" / "condition-snomed.json").read_text())["group"][0]
@@ -233,8 +238,13 @@ class Builder:
             }
             for code, type_ in (("patient", "Patient"), ("encounter", "Encounter"), ("user", "Practitioner"))
         ]
-        performed = {"name": "performed", "language": "text/fhirpath", "expression": self.expression("{performed}")}
-        variables = [{"url": f"{CORE}variable", "valueExpression": performed}]
+        named = {section["id"]: self.paths[section["id"]] for section in self.sections} | {
+            "performed": self.expression("{performed}")
+        }
+        variables = [
+            {"url": f"{CORE}variable", "valueExpression": {"name": name, "language": "text/fhirpath", "expression": expression}}
+            for name, expression in named.items()
+        ]
         allocate = [{"url": f"{SDC}sdc-questionnaire-extractAllocateId", "valueString": "NewCondition"}]
         return {
             "resourceType": "Questionnaire",
