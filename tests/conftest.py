@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-# For the tests CSOR_DATA names the outside data; for a server that they start it would be the data directory, so it goes no further.
-DATA = Path(os.environ.pop("CSOR_DATA", "") or Path(__file__).resolve().parents[1] / ".." / "shared" / "data").resolve()
+# For the tests CSOR_DATA names the outside data; for a server that they start it would be the data directory, so it goes no further
+# (under another name it reaches the processes that share the tests among them).
+_named = os.environ.pop("CSOR_DATA", "") or os.environ.get("CSOR_TEST_DATA", "")
+DATA = Path(_named or Path(__file__).resolve().parents[1] / ".." / "shared" / "data").resolve()
+os.environ["CSOR_TEST_DATA"] = str(DATA)
 
 
 @pytest.fixture(scope="session")
