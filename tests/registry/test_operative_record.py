@@ -320,7 +320,9 @@ async def test_a_record_begins_with_what_the_store_knows(store: Store, child: st
     assert known["birth-weight"] == 2450
     assert known["surgeon"] == "Surgeon of RA1"
     await operative_record.complete(store, RA1, record(child, "gastroschisis"))
-    assert answered(await operative_record.begin(store, RA1, patient, "gastroschisis"))["first-operation"] is False
+    again = answered(await operative_record.begin(store, RA1, patient, "gastroschisis"))
+    assert again["first-operation"] is False
+    assert again["kind"]["code"] == "gastroschisis-simple", "what an earlier record said is not asked again"
     assert answered(await operative_record.begin(store, RA1, patient, "oesophageal-atresia"))["first-operation"] is True
 
 

@@ -124,8 +124,8 @@ class Builder:
             code, display = item["unit"]
             coding = {"system": "http://unitsofmeasure.org", "code": code, "display": display}
             made.append({"url": f"{CORE}questionnaire-unit", "valueCoding": coding})
-        if "prefill" in item:
-            expression = {"language": "text/fhirpath", "expression": self.words(item["prefill"])}
+        if prefill := item.get("prefill", KNOWN_SEVERITY if item["id"] == self.source["severity-item"] else ""):
+            expression = {"language": "text/fhirpath", "expression": self.words(prefill)}
             made.append({"url": f"{SDC}sdc-questionnaire-initialExpression", "valueExpression": expression})
         template = self.template_of(item["id"])
         if template:
@@ -301,6 +301,7 @@ def quantity(unit: str, code: str) -> dict[str, Any]:
     return {"valueQuantity": {"value": "=answer.value", "unit": unit, "system": "http://unitsofmeasure.org", "code": code}}
 
 
+KNOWN_SEVERITY = "%observations.where(code.coding.where(code = 'severity').exists()).value.coding.code.last()"
 # Not known is not said: no Observation.
 YES_NO = {"for": "answer.value.where(code != 'unknown')", "valueBoolean": "=(code = 'yes')"}
 FACTORS: dict[str, dict[str, Any]] = {
