@@ -44,13 +44,15 @@ def places(resource: Mapping[str, Any]) -> Iterator[Place]:
     pending: list[tuple[Any, str]] = [(resource, str(resource.get("resourceType", "")))]
     while pending:
         element, type_name = pending.pop()
-        for key, kind in _shape(type_name).items():
-            value = element.get(key)
-            if value is not None:
-                yield from _below(element, key, value, kind, pending)
-        for key, companion in element.items():  # extensions of primitives
-            if key[0] == "_":
-                pending.extend((each, "Element") for each in _listed(companion) if type(each) is dict)
+        shape = _shape(type_name)
+        # What an element has is far less than what its type could have. A caller may replace values, not keys, on the way.
+        for key, value in element.items():
+            kind = shape.get(key)
+            if kind is not None:
+                if value is not None:
+                    yield from _below(element, key, value, kind, pending)
+            elif key[0] == "_":  # extensions of primitives
+                pending.extend((each, "Element") for each in _listed(value) if type(each) is dict)
 
 
 def _listed(value: Any) -> list[Any]:
