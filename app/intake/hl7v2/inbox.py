@@ -26,6 +26,7 @@ from app.intake.hl7v2 import ack, batch, er7, secret, senders
 from app.intake.hl7v2.ack import Problem, Verdict
 from app.intake.hl7v2.map import apply, reading
 from app.intake.hl7v2.map.context import Unmappable
+from app.intake.hl7v2.map.familiar import Familiar
 from app.intake.hl7v2.mllp import SENTENCES, Event
 from app.intake.hl7v2.senders import Sender
 from app.logs import logger
@@ -70,6 +71,7 @@ class Inbox:
         self.sandbox = sandbox
         self._secret: secret.Secret | None = None
         self._hospitals: set[str] = set()
+        self._familiar = Familiar()
         self.stored = asyncio.Event()  # set when a message waits for the worker
 
     async def accept(self, event: Event) -> list[bytes]:
@@ -224,7 +226,7 @@ class Inbox:
             authorities=frozenset(sender.authorities),
             raw=arrival.raw,
         )
-        return await apply.plan(self.store, read, arrival.record.key), read.context.doubts
+        return await apply.plan(self.store, read, arrival.record.key, self._familiar), read.context.doubts
 
     async def _finish(
         self, arrival: Arrival, state: str, problems: list[Problem], planned: apply.Planned | None = None

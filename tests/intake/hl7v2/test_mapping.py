@@ -242,6 +242,21 @@ async def test_a_corrected_result_replaces_and_a_new_order_adds(send: Send, stor
     assert values == [(6, "corrected"), (7, "final")]
 
 
+async def test_a_number_that_moves_to_another_record_is_followed_at_once(send: Send, store: Store) -> None:
+    """The inbox remembers whom it found; a merge by somebody else in between must count for the next message."""
+    from app.registry import patients
+    from app.security.access import SYSTEM
+
+    await send(message("A28", pid(mrn="OLD", nhs="")))
+    await send(message("A31", pid(mrn="OLD", nhs=""), at="20240302000000"))
+    await send(message("A28", pid(mrn="NEW", nhs="")))
+    by_number = {each["identifier"][0]["value"]: each["id"] for each in await resources(store, "Patient")}
+    kept, gone = [await store.read(SYSTEM, "Patient", by_number[number]) for number in ("NEW", "OLD")]
+    await patients.merge(store, SYSTEM, kept, gone)
+    await send(message("A01", pid(mrn="OLD", nhs=""), pv1(), at="20240303000000"))
+    assert (await only(store, "Encounter"))["subject"]["reference"] == f"Patient/{kept.id}"
+
+
 async def test_a_laboratory_does_not_change_who_the_child_is(send: Send, store: Store) -> None:
     await send(message("A01", pid(f5="Example^Rose"), pv1()))
     await send(result("OBR|1||L1|CRP", "OBX|1|NM|1^x^L||5||||||F", patient=pid(f5="EXAMPLE^BABY", f8="1")))

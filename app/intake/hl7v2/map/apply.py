@@ -14,6 +14,7 @@ from app.fhir import codec, validation
 from app.fhir.errors import NotFound
 from app.intake.hl7v2.map import clinical, encounter, observation, patient
 from app.intake.hl7v2.map.context import Context
+from app.intake.hl7v2.map.familiar import Familiar
 from app.intake.hl7v2.map.patient import Identity
 from app.intake.hl7v2.map.reading import Reading, Said
 from app.intake.hl7v2.map.slots import SNAPSHOT, Build, Slots, join, rebuild
@@ -74,7 +75,7 @@ def hospital(ods: str) -> Access:
     return Access("hl7v2", "system", frozenset([ods]))
 
 
-async def plan(store: Store, reading: Reading, key: str) -> Planned:
+async def plan(store: Store, reading: Reading, key: str, familiar: Familiar | None = None) -> Planned:
     """Everything that the message changes. Raises what the registry raises, and Invalid where a resource would not be valid R4.
 
     `key` is the message's own opaque key.
@@ -82,7 +83,7 @@ async def plan(store: Store, reading: Reading, key: str) -> Planned:
     planned = Planned()
     ods = reading.context.ods
     await _merges(store, reading)
-    child = await find(store, ods, reading.who, reading.birth_date)
+    child = await find(store, ods, reading.who, reading.birth_date, familiar)
     patient_id = await _patient(store, reading, child, planned, key)
     found = await store.read_many(SYSTEM, [f"{said.type}/{said.id}" for said in reading.said])
     known = {stored.reference: stored for stored in found}
@@ -97,13 +98,17 @@ async def ensure_hospital(store: Store, ods: str, name: str | None = None) -> No
         await store.commit(SYSTEM, [Put(patients.organisation(ods, name), owners=frozenset([SHARED]), unchanged_ok=True)])
 
 
-async def find(store: Store, ods: str, who: Identity, birth_date: str | None) -> Stored | None:
+async def find(store: Store, ods: str, who: Identity, birth_date: str | None, familiar: Familiar | None = None) -> Stored | None:
     """The child of the message, by each of its record numbers in turn and by the NHS number."""
+    if familiar is not None and (child := await familiar.find(store, ods, who)) is not None:
+        return child
     access = hospital(ods)
     mrns: list[tuple[str, str] | None] = [*who.mrns] or [None]
     for mrn in mrns:
         child = await patients.find_child(store, access, nhs_number=who.nhs_number, mrn=mrn, birth_date=birth_date)
         if child is not None:
+            if familiar is not None:
+                familiar.remember(ods, who, child)
             return child
     return None
 
