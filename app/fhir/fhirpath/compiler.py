@@ -92,6 +92,8 @@ class Compiler:
         return Code(lambda this, _env: [this] if type(this) is Node and model.is_a(this.type, name) else EMPTY, static)
 
     def _step_from(self, base: Code, name: str) -> Code:
+        if base is NEVER:
+            return NEVER
         if base.type is None or not model.known(base.type) or base.type in model.PRIMITIVE:
             return headed(Code(_dynamic(base.run, name, self.strict), "Extension" if name == "extension" else None), base)
         step = model.children(base.type).get(name)
@@ -128,10 +130,15 @@ class Compiler:
         if self.strict and tree.name in _NEEDS_ORDER and isinstance(tree.target, Call) and tree.target.name in _UNORDERED:
             raise FHIRPathError(f"FHIRPath: {tree.target.name}() has no order, so {tree.name}() has no meaning")
         base = self.compile(tree.target) if tree.target is not None else None
+        if base is NEVER and tree.name in _EMPTY_STAYS_EMPTY:
+            return NEVER
         static = base.type if base is not None else self.focus
         inner = Compiler(static or "", self.strict) if function.lazy else self
         args = [inner.sort_key(arg) if tree.name == "sort" else inner.compile(arg) for arg in tree.args]
         code = _applied(function, base, args, static)
+        if tree.name == "extension" and base is not None and base.steps == ():
+            code.heads = frozenset(["extension"])
+            return code
         return headed(code, base) if tree.name in _EMPTY_STAYS_EMPTY else code
 
     def sort_key(self, tree: Syntax) -> Code:
@@ -146,6 +153,8 @@ class Compiler:
         if self.strict and isinstance(tree.target, Call) and tree.target.name in _UNORDERED:
             raise FHIRPathError(f"FHIRPath: {tree.target.name}() has no order, so an index has no meaning")
         base, index = self.compile(tree.target), self.compile(tree.index)
+        if base is NEVER:
+            return NEVER
 
         def at(this: Any, env: Environment) -> Items:
             place = singleton(index.run(this, env), "an index")
@@ -166,6 +175,8 @@ class Compiler:
         base = self.compile(operand)
         if operator == "is":
             return logical(_is_test(base.run, wanted))
+        if base is NEVER:
+            return NEVER
         if base.steps and wanted.namespace != "System" and base.steps[-1].only is None and model.known(wanted.name):
             narrowed = base.steps[-1].narrowed(wanted.name)
             if narrowed is not None and not (self.strict and operator == "as"):

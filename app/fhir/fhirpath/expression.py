@@ -1,6 +1,7 @@
 """What callers hold: a compiled expression, its programs by type of focus, and the ways to run it."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -10,6 +11,14 @@ from app.fhir.fhirpath.environment import Environment, MemberOf, Resolver, Trace
 from app.fhir.fhirpath.errors import FHIRPathError
 from app.fhir.fhirpath.syntax import Syntax, parse
 from app.fhir.fhirpath.values import Items, Node, plain
+
+_SHAPE = (AttributeError, TypeError, KeyError, ValueError, ArithmeticError)
+
+
+def _misshapen(problem: Exception) -> FHIRPathError:
+    if isinstance(problem, ArithmeticError):
+        return FHIRPathError("FHIRPath: a number is beyond what can be computed")
+    return FHIRPathError(f"FHIRPath: the input has not the shape of its type ({type(problem).__name__})")
 
 
 class Expression:
@@ -36,8 +45,8 @@ class Expression:
         """The collection as the engine has it: `Node`s and System values."""
         try:
             return self.program(node.type if type(node) is Node else "").run(node, env)
-        except (AttributeError, TypeError, KeyError) as problem:
-            raise FHIRPathError(f"FHIRPath: the input has not the shape of its type: {problem}") from problem
+        except _SHAPE as problem:
+            raise _misshapen(problem) from problem
 
     def evaluate(
         self,
@@ -50,16 +59,18 @@ class Expression:
         root: Any = None,
         member_of: MemberOf | None = None,
         trace: Trace | None = None,
+        now: datetime | None = None,
     ) -> list[Any]:
         """The result as JSON values (dict, str, bool, int, Decimal), without those that have extensions only.
 
         `node` is a resource, or an element with its FHIR `type`. `resource` and `root` become %resource and %rootResource (by default the node).
-        `resolve` maps a reference to its resource. Raises FHIRPathError for what the standard calls an error, TooCostly over the budget.
+        `resolve` maps a reference to its resource; `now` (with its zone) is what now() and today() say.
+        Raises FHIRPathError for what the standard calls an error, TooCostly over the budget.
         """
         context = node if node.__class__ is Node else _node(node, type)
         env = Environment(context)
-        if variables or resolve or resource is not None or root is not None or member_of or trace:
-            env = _environment(context, variables, resolve, resource, root, member_of, trace)
+        if variables or resolve or resource is not None or root is not None or member_of or trace or now:
+            env = _environment(context, variables, resolve, resource, root, member_of, trace, now)
         found = [item.value if item.__class__ is Node else plain(item) for item in self.items(context, env)]
         return [value for value in found if value is not None] if None in found else found
 
@@ -74,16 +85,17 @@ class Expression:
         root: Any = None,
         member_of: MemberOf | None = None,
         trace: Trace | None = None,
+        now: datetime | None = None,
     ) -> bool:
         """Whether it is true as a criterion: empty is not, one item that is no boolean is. Raises as `evaluate` does."""
         context = node if node.__class__ is Node else _node(node, type)
         env = Environment(context)
-        if variables or resolve or resource is not None or root is not None or member_of or trace:
-            env = _environment(context, variables, resolve, resource, root, member_of, trace)
+        if variables or resolve or resource is not None or root is not None or member_of or trace or now:
+            env = _environment(context, variables, resolve, resource, root, member_of, trace, now)
         try:
             return self.program(context.type).test(context, env) is True
-        except (AttributeError, TypeError, KeyError) as problem:
-            raise FHIRPathError(f"FHIRPath: the input has not the shape of its type: {problem}") from problem
+        except _SHAPE as problem:
+            raise _misshapen(problem) from problem
 
     def __repr__(self) -> str:
         return f"compile({self.text!r})"
@@ -103,16 +115,18 @@ def _environment(
     root: Any,
     member_of: MemberOf | None,
     trace: Trace | None,
+    now: datetime | None,
 ) -> Environment:
     env = Environment(context, None if resource is None else _node(resource), None if root is None else _node(root))
     env.variables = variables
     env.resolve = resolve
     env.member_of = member_of
     env.trace = trace
+    env.moment = now
     return env
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=4096)
 def compile(text: str, *, strict: bool = False) -> Expression:
     """Compile an expression. `strict`: FHIRPath 2.0 to the letter (unknown elements are errors; `as` takes one item).
 

@@ -168,11 +168,10 @@ def _numbers(operator: str, left: Any, right: Any) -> Any:
         case "/":
             return _trimmed(Decimal(left) / Decimal(right))
         case "div":
-            return (
-                int(Decimal(left) / Decimal(right))
-                if type(left) is Decimal or type(right) is Decimal
-                else _toward_zero(left, right)
-            )
+            if type(left) is int and type(right) is int:
+                return _toward_zero(left, right)
+            quotient = Decimal(left) / Decimal(right)
+            return int(quotient) if quotient.adjusted() < 28 else None
     if type(left) is int and type(right) is int:
         return left - right * _toward_zero(left, right)
     return Decimal(left) % Decimal(right)
@@ -210,9 +209,10 @@ def _moved(moment: Temporal, by: Quantity, sign: int) -> Temporal | None:
     unit = quantities.UCUM_TO_CALENDAR.get(by.unit, by.unit)
     if unit not in quantities.CALENDAR_TO_UCUM:
         raise FHIRPathError(f"FHIRPath: a date or time cannot be moved by '{by.unit}'; use years, months, weeks, days, ...")
-    amount = (
-        Decimal(int(by.value)) if by.unit == "s" else by.value
-    )  # the UCUM second counts whole, as the standard's suite has it
+    if abs(by.value) > 10**15 or by.value.adjusted() < -100:
+        return None  # beyond where time ends, and beyond what an integer should have to hold
+    # The UCUM second counts whole, as the standard's suite has it.
+    amount = Decimal(int(by.value)) if by.unit == "s" else by.value
     return shift(moment, sign * amount, unit)
 
 

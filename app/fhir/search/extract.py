@@ -55,8 +55,10 @@ class Extraction:
                 if key in by_key and (key[0] != "_" or key[1:] not in resource):
                     for extractor in by_key[key]:
                         extractor(node, env, entries)
-        except (AttributeError, TypeError, KeyError) as problem:
-            raise FHIRPathError(f"{type_name} cannot be indexed: a value has not the shape of its type ({problem})") from problem
+        except (AttributeError, TypeError, KeyError, ValueError, ArithmeticError) as problem:
+            raise FHIRPathError(
+                f"{type_name} cannot be indexed: a value has not the shape of its type ({type(problem).__name__})"
+            ) from problem
         if self._base is not None and entries.references:
             entries.references = [self._own(entry) for entry in entries.references]
         return entries
@@ -175,16 +177,18 @@ def _composite(definition: Definition, base: Code) -> Extractor:
         _Part(param.code, param.kind, compile(expression))
         for param, expression in zip(definition.param.components, definition.component_expressions, strict=True)
     ]
+    parts.reverse()  # the value is what is most often absent, and it comes last
 
     def extract_one(node: Node, env: Environment, entries: Entries) -> None:
         for item in run(node, env):
-            components = []
+            components: list[tuple[Any, ...]] = []
             for part in parts:
                 values = _component(part, item, env)
                 if not values:
                     break
                 components.append(values)
             else:
+                components.reverse()
                 entries.composites.append(Composite(code, tuple(components)))
 
     return extract_one

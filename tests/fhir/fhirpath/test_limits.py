@@ -1,8 +1,10 @@
 """Hostile and broken expressions: told where, and stopped in time."""
 
+from decimal import Decimal
+
 import pytest
 
-from app.fhir.errors import TooCostly
+from app.fhir.errors import FHIRError, TooCostly
 from app.fhir.fhirpath import FHIRPathError, SyntaxProblem, compile
 
 MANY = {"resourceType": "Questionnaire", "status": "draft", "item": [{"linkId": str(n), "type": "group"} for n in range(2000)]}
@@ -87,3 +89,41 @@ def test_a_pattern_cannot_backtrack_for_ever() -> None:
 def test_input_of_the_wrong_shape_is_an_error_of_the_family() -> None:
     with pytest.raises(FHIRPathError, match="shape"):
         compile("Patient.name.given").evaluate({"resourceType": "Patient", "name": "x"})
+
+
+@pytest.mark.parametrize("value", [Decimal("1e999999"), Decimal("-1e999999"), Decimal("1e-999999"), Decimal("1e50"), 10**18])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ceiling()",
+        "round(2)",
+        "round(28)",
+        "toString()",
+        "lowBoundary()",
+        "highBoundary(3)",
+        "exp()",
+        "power(900)",
+        "ln()",
+        "sqrt()",
+        "abs()",
+        "toInteger()",
+        "toQuantity()",
+        "precision()",
+        "truncate()",
+    ],
+)
+def test_a_monstrous_number_gives_an_answer_or_an_error_of_the_family(text: str, value: Decimal | int) -> None:
+    quantity = {"value": value, "unit": "d"}
+    for expression in (f"value.{text}", "value div 3", "value ~ 1.5", "value * value", "@2024-01-01 + $this", "$this = 3 'd'"):
+        try:
+            found = compile(expression).evaluate(quantity, type="Quantity")
+        except FHIRError:
+            continue
+        assert all(len(str(each)) < 1000 for each in found)
+
+
+def test_the_clock_can_be_held_still() -> None:
+    from datetime import UTC, datetime
+
+    now = datetime(2024, 2, 29, 23, 30, tzinfo=UTC)
+    assert compile("today() = @2024-02-29 and now() = @2024-02-29T23:30:00.000Z").holds({}, now=now)

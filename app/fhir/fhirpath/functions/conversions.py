@@ -54,7 +54,7 @@ def as_string(value: Any) -> str | None:
     if type(value) is bool:
         return "true" if value else "false"
     if type(value) is Decimal:
-        return f"{value:f}"
+        return f"{value:f}" if abs(value.adjusted()) < 100 else str(value)
     return None if isinstance(value, Node) or value is None else str(value)
 
 

@@ -12,6 +12,8 @@ from app.fhir.fhirpath.operators import arithmetic, order
 from app.fhir.fhirpath.quantities import Quantity
 from app.fhir.fhirpath.values import EMPTY, Items, singleton, system
 
+_LARGEST = Decimal("1e28")
+
 
 def _number(items: Items, name: str) -> Any:
     value = singleton(items, f"{name}()")
@@ -32,6 +34,8 @@ def _register(name: str, operation: Callable[[Any], Any], quantities: bool) -> N
             return EMPTY
         if isinstance(value, Quantity) and not quantities:
             raise FHIRPathError(f"FHIRPath: {name}() takes a number")
+        if abs(value.value if isinstance(value, Quantity) else value) >= _LARGEST:
+            return EMPTY
         try:
             return [_on_value(value, operation)]
         except (ValueError, OverflowError, DecimalException):
@@ -67,6 +71,8 @@ def round_(items: Items, _env: Environment, places: Items = EMPTY) -> Items:
         return EMPTY
     if digits is not None and (type(digits) is not int or not 0 <= digits <= 28):
         raise FHIRPathError("FHIRPath: round() takes 0 to 28 places")
+    if abs(value.value if isinstance(value, Quantity) else value) >= _LARGEST.scaleb(-(digits or 0)):
+        return EMPTY
     step = Decimal(1).scaleb(-(digits or 0))
     return [_on_value(value, lambda number: Decimal(number).quantize(step, ROUND_HALF_UP))]
 

@@ -39,7 +39,8 @@ def now(_items: Items, env: Environment) -> Items:
 
 @function("today")
 def today(_items: Items, env: Environment) -> Items:
-    return [Temporal("Date", from_datetime(env.now()).parts[:3])]
+    moment = env.now()
+    return [Temporal("Date", (moment.year, moment.month, moment.day))]
 
 
 @function("timeOfDay")
