@@ -19,7 +19,7 @@ from app.fhir.references import places, rewrite
 from app.ids import new_id
 from app.security.access import Access
 from app.security.scopes import require
-from app.store.protocol import Delete, Guard, Put, Stored, VersionConflict, Write
+from app.store.protocol import Delete, Guard, GuardFailed, Put, Stored, VersionConflict, Write
 
 _VERBS = {"POST": "c", "PUT": "u", "DELETE": "d"}
 _LOCAL = ("urn:uuid:", "urn:oid:")
@@ -206,14 +206,14 @@ async def _collect(context: Context, access: Access, entries: Sequence[Entry], d
 async def _stale(
     context: Context, access: Access, entries: Sequence[Entry], decided: _Decided, error: VersionConflict
 ) -> FHIRError:
-    """The same error at the entry whose If-Match does not hold."""
+    """The same error at the entry whose If-Match does not hold; with none to blame, a hook's read was overtaken: decide again."""
     for entry in entries:
         if not entry.request.get("ifMatch") or entry.index not in decided.identity:
             continue
         current = await context.store.read_many(access, [decided.identity[entry.index]])
         if [stored.version for stored in current] != [version_of(str(entry.request["ifMatch"]), "ifMatch")]:
             return entry.located(error)
-    return error
+    return GuardFailed("Others were faster.") if context.hooks else error
 
 
 def _outcomes(entries: Sequence[Entry], decided: _Decided, results: Sequence[Stored | None]) -> dict[int, Outcome]:

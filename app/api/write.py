@@ -12,7 +12,7 @@ from app.ids import new_id
 from app.registry.identity import valid_nhs_number
 from app.security.access import Access
 from app.security.scopes import require
-from app.store.protocol import Delete, Guard, Put, Stored, Write
+from app.store.protocol import Delete, Guard, GuardFailed, Put, Stored, VersionConflict, Write
 
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 
@@ -59,7 +59,12 @@ async def joined(context: Context, access: Access, resource: dict[str, Any]) -> 
 
 async def _put(context: Context, access: Access, put: Put, guards: list[Guard]) -> Done:
     writes, more = await joined(context, access, put.resource)
-    results = await context.store.commit(access, [put, *writes], [*guards, *more])
+    try:
+        results = await context.store.commit(access, [put, *writes], [*guards, *more])
+    except VersionConflict as error:
+        if writes and not put.if_version:  # no version that the caller named: a hook's own read was overtaken, so decide again
+            raise GuardFailed("Others were faster.") from error
+        raise
     stored = results[0]
     assert stored is not None
     return Done(stored, 201 if stored.action == "create" else 200)
