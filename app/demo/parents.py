@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import Mapping
 from email import message_from_bytes
 from typing import Any
@@ -11,6 +12,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from app.demo.nation import Child
 
+PLAIN = ssl.create_default_context()  # made once: making one costs more than a parent's whole visit
 LINK = re.compile(r"https?://\S+/follow-up/\S+")
 TOKEN = re.compile(r'name="form_token" value="([^"]+)"')
 
@@ -54,7 +56,7 @@ async def answer(link: str, child: Child, answers: Mapping[str, str], *, limits:
 
     Raises RuntimeError where a page does not lead on.
     """
-    async with limits, httpx.AsyncClient(follow_redirects=look, timeout=60) as browser:
+    async with limits, httpx.AsyncClient(follow_redirects=look, timeout=60, verify=PLAIN) as browser:
         base = link.partition("/follow-up/")[0]
         await browser.get(link)
         page = await browser.get(f"{base}/follow-up")
