@@ -12,8 +12,10 @@ _JSON = [(b"content-type", b"application/json")]
 # kind of record -> states that somebody should know the number of
 QUEUES = {
     "hl7v2": ("received", "error", "warning", "unsupported"),
-    "job": ("queued", "running", "failed"),
-    "outbox": ("waiting", "failed"),
+    "outbox": ("queued", "sending", "failed"),
+    "invitation": ("waiting",),
+    "hes-row-error": ("",),
+    "consumer-error": ("failed",),
 }
 
 
@@ -28,7 +30,8 @@ async def detail(call: Call) -> Reply:
     head = await store.feed_head()
     cursors = {record.key: record.data for record in await store.find_records(SYSTEM, "cursor", limit=200)}
     queues = {
-        kind: {state: await store.count_records(SYSTEM, kind, state=state) for state in states} for kind, states in QUEUES.items()
+        kind: {state or "all": await store.count_records(SYSTEM, kind, state=state or None) for state in states}
+        for kind, states in QUEUES.items()
     }
     told = {
         "status": "pass",
