@@ -54,7 +54,9 @@ async def run(report: Report) -> None:
             rate, count = await _play(address, connections, enhanced=False)
             cost = (_cpu(pid) - before) / count
         report.line(f"mapped and acknowledged, {connections} connections", f"{rate:,.0f} /s", "", rate / 200, 1.0)
-        report.line(f"  processor time a message, {connections} connections", f"{cost * 1e3:,.2f} ms", "target 2 ms", 0.002 / cost, 1.0)
+        report.line(
+            f"  processor time a message, {connections} connections", f"{cost * 1e3:,.2f} ms", "target 2 ms", 0.002 / cost, 1.0
+        )
 
 
 async def _play(address: tuple[str, int], connections: int, *, enhanced: bool) -> tuple[float, int]:
