@@ -3,14 +3,13 @@
 What the truth knows is answered from it; any other question that must be answered gets its first option, or plain words.
 """
 
-from collections.abc import Mapping
-from datetime import date
 from functools import cache
 from typing import Any
 
 from app.content import PROFILES
 from app.demo.nation import Child, Operation
 from app.fhir import codec
+from app.forms.entry import respond
 from app.registry.operations import operation as row_of
 from app.registry.operations import plain_code
 
@@ -38,13 +37,15 @@ def records(child: Child) -> list[tuple[str, dict[str, Any]]]:
 
 def _record(child: Child, operation: Operation) -> dict[str, Any]:
     form = questionnaire(child.condition)
-    return {
-        "resourceType": "QuestionnaireResponse",
-        "questionnaire": f"{form['url']}|{form['version']}",
-        "status": "completed",
-        "authored": f"{operation.on.isoformat()}T16:00:00Z",
-        "item": _items(form["item"], _wanted(child, operation), {}),
-    }
+    wanted = _wanted(child, operation)
+    values = {}
+    for item in _flat(form["item"]):
+        if item["linkId"] in wanted:
+            values[item["linkId"]] = wanted[item["linkId"]]
+        elif item.get("required"):
+            options = item.get("answerOption")
+            values[item["linkId"]] = options[0]["valueCoding"]["code"] if options else "As usual (simulated)."
+    return respond(form, values, authored=f"{operation.on.isoformat()}T16:00:00Z")
 
 
 def _wanted(child: Child, operation: Operation) -> dict[str, Any]:
@@ -92,63 +93,3 @@ def _yes(value: bool) -> str:
 
 def _flat(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each for item in items for each in (item, *_flat(item.get("item", [])))]
-
-
-def _items(items: list[dict[str, Any]], wanted: Mapping[str, Any], given: dict[str, Any]) -> list[dict[str, Any]]:
-    """Response items for what is enabled and wanted or required. `given` collects the answers, for `enableWhen`."""
-    found = []
-    for item in items:
-        if item["type"] == "display" or not _enabled(item, given):
-            continue
-        entry: dict[str, Any] = {"linkId": item["linkId"]}
-        if item["type"] != "group":
-            if item["linkId"] not in wanted and not item.get("required"):
-                continue
-            answer = _answer(item, wanted.get(item["linkId"]))
-            given[item["linkId"]] = next(iter(answer.values()))
-            entry["answer"] = [answer]
-        below = _items(item.get("item", []), wanted, given)
-        if item["type"] == "group":
-            if not below:
-                continue
-            entry["item"] = below
-        elif below:
-            entry["answer"][0]["item"] = below
-        found.append(entry)
-    return found
-
-
-def _enabled(item: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """`enableWhen`, as far as these Questionnaires use it."""
-    tests = [_holds(when, given.get(when["question"])) for when in item.get("enableWhen", ())]
-    return not tests or (all(tests) if item.get("enableBehavior") == "all" else any(tests))
-
-
-def _holds(when: Mapping[str, Any], value: Any) -> bool:
-    expected = next(v for key, v in when.items() if key.startswith("answer"))
-    if when["operator"] == "exists":
-        return (value is not None) == expected
-    if isinstance(expected, Mapping):
-        same = isinstance(value, Mapping) and value.get("code") == expected["code"]
-    else:
-        same = value == expected
-    return same if when["operator"] == "=" else not same
-
-
-def _answer(item: Mapping[str, Any], value: Any) -> dict[str, Any]:
-    kind = item["type"]
-    if kind in ("choice", "open-choice"):
-        codings = [option["valueCoding"] for option in item["answerOption"]]
-        chosen = next((coding for coding in codings if coding["code"] == value), codings[0])
-        return {"valueCoding": {k: v for k, v in chosen.items() if k != "extension"}}
-    if kind == "boolean":
-        return {"valueBoolean": bool(value)}
-    if kind == "integer":
-        return {"valueInteger": int(value or 0)}
-    if kind == "decimal":
-        return {"valueDecimal": value or 0}
-    if kind == "dateTime":
-        return {"valueDateTime": value}
-    if kind == "date":
-        return {"valueDate": (value or date.today()).isoformat()}  # noqa: DTZ011 - no such item is required
-    return {"valueString": value or "As usual (simulated)."}
