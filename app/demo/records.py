@@ -42,7 +42,7 @@ def _record(child: Child, operation: Operation) -> dict[str, Any]:
     for item in _flat(form["item"]):
         if item["linkId"] in wanted:
             values[item["linkId"]] = wanted[item["linkId"]]
-        elif item.get("required"):
+        elif item.get("required") and item["type"] != "group":
             options = item.get("answerOption")
             values[item["linkId"]] = options[0]["valueCoding"]["code"] if options else "As usual (simulated)."
     return respond(form, values, authored=f"{operation.on.isoformat()}T16:00:00Z")
