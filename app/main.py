@@ -5,6 +5,8 @@ Invariants: nothing is served before the store is open; on the way down requests
 
 import asyncio
 import contextlib
+import gc
+import re
 import sys
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
@@ -24,6 +26,8 @@ from app.security.identity import Identities
 from app.settings import Settings
 from app.store.open import open_store
 from app.store.protocol import Store
+
+_ID = re.compile(r"[A-Za-z0-9.-]{1,64}").fullmatch  # as the path convertor of the facade has it
 
 
 class Service(Protocol):
@@ -70,6 +74,7 @@ class Application(FastAPI):
         )
         self.router.redirect_slashes = False
         self._facade = [route for route in api.routes(context) if isinstance(route, Route) and isinstance(route.app, Endpoint)]
+        self._one = next(route for route in self._facade if route.path == "/fhir/{type}/{id:fhirid}")
         self.router.routes.extend(self._facade)
         self.state.context = context
         self._shield = Shield(self._within, context, verbose)
@@ -78,7 +83,14 @@ class Application(FastAPI):
         await (self._shield if scope["type"] == "http" else super().__call__)(scope, receive, send)
 
     async def _within(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
+        path: str = scope["path"]
+        parts = path.split("/")
+        if (
+            len(parts) == 4 and parts[1] == "fhir" and parts[2] and _ID(parts[3])
+        ):  # the commonest of all, without the search below
+            scope["path_params"], scope["route"] = {"type": parts[2], "id": parts[3]}, self._one
+            await self._one.app(scope, receive, send)
+            return
         if path.startswith(("/fhir", "/health")):
             for route in self._facade:
                 match, child = route.matches(scope)
@@ -111,6 +123,7 @@ def create(settings: Settings | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await store.open()
+        gc.freeze()  # the tables of the standard live as long as the process: the collector need not walk them again and again
         stop = asyncio.Event()
         running = [asyncio.create_task(_keep(service, stop)) for service in services(store, settings)]
         try:

@@ -5,7 +5,6 @@ measured before it is parsed; nothing that a caller sent reaches a log.
 """
 
 import asyncio
-import contextlib
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -184,9 +183,11 @@ class Endpoint:
         self.allow = ", ".join(sorted(self.handlers)).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with contextlib.suppress(ClientDisconnect):
+        try:
             reply = await self.reply(scope, receive)
-            await reply(scope, receive, send)
+        except ClientDisconnect:
+            return
+        await reply(scope, receive, send)
 
     async def reply(self, scope: Scope, receive: Receive) -> Reply:
         """The answer, not yet sent."""
