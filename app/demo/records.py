@@ -43,9 +43,15 @@ def _record(child: Child, operation: Operation) -> dict[str, Any]:
         if item["linkId"] in wanted:
             values[item["linkId"]] = wanted[item["linkId"]]
         elif item.get("required") and item["type"] != "group":
-            options = item.get("answerOption")
-            values[item["linkId"]] = options[0]["valueCoding"]["code"] if options else "As usual (simulated)."
+            values[item["linkId"]] = _usual(item)
     return respond(form, values, authored=f"{operation.on.isoformat()}T16:00:00Z")
+
+
+def _usual(item: dict[str, Any]) -> Any:
+    """An answer to a question of which the truth knows nothing."""
+    if options := item.get("answerOption"):
+        return options[0]["valueCoding"]["code"]
+    return {"boolean": False, "integer": 0, "decimal": 0}.get(item["type"], "As usual (simulated).")
 
 
 def _wanted(child: Child, operation: Operation) -> dict[str, Any]:
