@@ -8,10 +8,8 @@ from starlette.requests import Request
 
 from app.fhir.operations import Operation
 from app.security.access import SANDBOX, Access
-from app.security.identity import Identities
+from app.security.identity import SESSION_COOKIE, Identities
 from app.store.protocol import Guard, Store, Write
-
-SESSION_COOKIE = "csor_session"
 
 # Called for a resource that is about to be stored (create, update, each entry of a transaction), with its id set. What it returns is
 # committed together with the resource; what it raises refuses the resource.

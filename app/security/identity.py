@@ -25,6 +25,7 @@ from app.security.access import SYSTEM, Access, Role
 from app.security.scopes import parse_scopes
 from app.store.protocol import DeleteRecord, PutRecord, Record, RecordConflict, Store
 
+SESSION_COOKIE = "csor_session"
 CACHE_SECONDS = 5.0
 CACHE_SIZE = 10_000
 TRIES = 10  # wrong passwords in a row

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-_MODULES = ("assets", "follow_up", "operative_record")
+_MODULES = ("assets", "start", "sign_in", "documentation", "public", "hospital", "follow_up", "operative_record")
 
 
 def routes(context: Any) -> list[BaseRoute]:

@@ -123,7 +123,9 @@ class Pages:
             problem = _problem(item, value)
             if problem is None:
                 await self._keep_answer(link, item["linkId"], value)
-                on_to = "check" if number == len(items) or request.query_params.get("back") == "check" else f"question/{number + 1}"
+                on_to = (
+                    "check" if number == len(items) or request.query_params.get("back") == "check" else f"question/{number + 1}"
+                )
                 return RedirectResponse(f"/follow-up/{on_to}", 303)
         return render(
             request,

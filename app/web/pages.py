@@ -76,7 +76,7 @@ def page(handler: Handler, context: Any = None, *, signed_in: bool = True) -> Ha
         except FHIRError as error:
             return render(request, "error.html", status=error.status, sentences=[issue.diagnostics for issue in error.issues])
         except Exception as error:
-            logger().error("page-failed", exc_type=type(error).__name__, route=request.scope["route"].path, method=request.method)
+            logger().error("page-failed", exc_type=type(error).__name__, where=handler.__qualname__, method=request.method)
             return render(
                 request, "error.html", status=500, sentences=["Something went wrong on our side. Nothing that you saved is lost."]
             )

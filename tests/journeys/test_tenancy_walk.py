@@ -37,6 +37,7 @@ PAGES = {
     "/sign-out": "open",
     "/hospital": "staff",
     "/public": "open",
+    "/documentation": "open",
 }
 ROOT_PAGES = {"/": "open"}
 

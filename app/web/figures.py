@@ -1,0 +1,156 @@
+"""The figures behind the pages: evaluated once, kept while nothing changed, and only as the reader may see them.
+
+A page never evaluates at each hit: a table is kept for each kind of reader and measure until a case, the model or the day changes. What must stay
+true: the key of what is kept holds everything that decides what a reader may see.
+"""
+
+import asyncio
+import calendar
+import time
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from app import clock
+from app.fhir.errors import NotFound
+from app.measures import artefacts, drill, rules
+from app.measures.columns import shelf
+from app.measures.definition import Definition, shipped, shipped_ids
+from app.measures.drill import CaseLine
+from app.measures.evaluate import cells, count
+from app.measures.period import Period
+from app.measures.table import Row, hospital_table, row_of
+from app.outcomes import case_mix
+from app.outcomes.case_facts import HORIZON_DAYS
+from app.outcomes.case_mix import Model
+from app.outcomes.weights import in_force
+from app.security.access import SYSTEM, Access
+from app.store.protocol import Store
+
+YEARS = 4
+FRESH = 2.0  # seconds for which kept figures are not questioned, so that a load does not evaluate at every hit
+KEPT = 256
+MAIN = "treatment-success"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A measure over the reporting period as one kind of reader may see it. `whole` is all hospitals together."""
+
+    definition: Definition
+    period: Period
+    rows: list[Row]
+    whole: Row
+    model: Model | None
+    made: date
+
+    @property
+    def measure(self) -> str:
+        """The measure's id."""
+        return self.definition.id
+
+    def row(self, ods: str) -> Row | None:
+        """The hospital's row, None where it has no case in the period."""
+        return next((row for row in self.rows if row.hospital == ods), None)
+
+    @property
+    def sources(self) -> list[tuple[str, str]]:
+        """What every figure was made with: (what, name and version)."""
+        model = self.model.canonical if self.model else "none has been fitted"
+        return [
+            ("Measure", self.definition.canonical),
+            ("Weights of the score", f"{in_force().label}: {in_force().canonical}"),
+            ("Case-mix model", model),
+            ("Rules of comparison", rules.canonical()),
+        ]
+
+
+def reporting_period(today: date) -> Period:
+    """The four years up to the last quarter whose children could all be followed for a year. It moves four times a year, not with each day."""
+    last = today - timedelta(days=HORIZON_DAYS)
+    year, month = last.year, (last.month - 1) // 3 * 3
+    if not month:
+        year, month = year - 1, 12
+    end = date(year, month, calendar.monthrange(year, month)[1])
+    return Period(date(end.year - YEARS, end.month, end.day if end.month != 2 else 28) + timedelta(days=1), end)
+
+
+class Cabinet:
+    """What was evaluated, for one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: dict[tuple[Any, ...], tuple[float, tuple[Any, ...], Any]] = {}
+        self._locks: dict[tuple[Any, ...], asyncio.Lock] = {}
+
+    async def figures(self, access: Access, measure: str) -> Figures:
+        """A measure as `access` may see it. Raises NotFound for a measure that no page shows."""
+        _known(measure)
+        return await self._get((_viewer(access), measure), lambda: self._evaluate(access, measure))  # type: ignore[no-any-return]
+
+    async def cases(self, access: Access, measure: str, ods: str) -> list[CaseLine]:
+        """A hospital's own cases. Raises NotFound where the reader may not see them."""
+        _known(measure)
+        period = reporting_period(clock.today())
+        make = lambda: drill.hospital_cases(self._store, access, measure, ods, period)  # noqa: E731
+        return await self._get((_viewer(access), measure, ods), make)  # type: ignore[no-any-return]
+
+    async def _evaluate(self, access: Access, measure: str) -> Figures:
+        period = reporting_period(clock.today())
+        rows = await hospital_table(self._store, access, measure, period)
+        counted = await count(self._store, SYSTEM, measure, period)
+        whole, strata = cells(counted, access, None)
+        inner = tuple(row_of(counted, cell, "", "All hospitals") for cell in strata)
+        return Figures(
+            counted.definition,
+            period,
+            rows,
+            row_of(counted, whole, "", "All hospitals together", inner),
+            counted.model,
+            clock.today(),
+        )
+
+    async def _get(self, key: tuple[Any, ...], make: Any) -> Any:
+        kept = self._kept.get(key)
+        if kept is not None and time.monotonic() - kept[0] < FRESH:
+            return kept[2]
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            stamp = await self._stamp(key[1])
+            kept = self._kept.pop(key, None)
+            same = kept is not None and all(a is b for a, b in zip(kept[1], stamp, strict=True))
+            value = kept[2] if kept is not None and same else await make()
+            self._kept[key] = (time.monotonic(), stamp, value)
+            while len(self._kept) > KEPT:
+                oldest = next(iter(self._kept))
+                del self._kept[oldest]
+                self._locks.pop(oldest, None)
+        return value
+
+    async def _stamp(self, measure: str) -> tuple[Any, ...]:
+        """What the figures come from; the same objects as long as nothing changed."""
+        columns = await shelf(self._store).columns()
+        model = await artefacts.current_model(self._store, SYSTEM, case_mix.library_id(shipped(measure).canonical))
+        return columns, model
+
+
+def _known(measure: str) -> None:
+    if measure not in shipped_ids():
+        raise NotFound("There is no page for this measure.")
+
+
+def _viewer(access: Access) -> tuple[Any, ...]:
+    """What decides who may see what: see `app.measures.viewer`."""
+    return access.role, access.hospitals
+
+
+_cabinets: dict[int, tuple[Store, Cabinet]] = {}
+
+
+def cabinet(store: Store) -> Cabinet:
+    """The one cabinet of a store."""
+    found = _cabinets.get(id(store))
+    if found is None or found[0] is not store:
+        _cabinets.clear()  # a process serves one store
+        found = _cabinets[id(store)] = (store, Cabinet(store))
+    return found[1]
