@@ -1,0 +1,23 @@
+"""Log lines carry the permitted keys and nothing else."""
+
+import json
+
+import pytest
+
+from app import logs
+
+
+def test_what_is_not_permitted_never_reaches_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("debug")
+    logs.logger().info("stored", type="Patient", ms=3, name="Wren Rowan", nhs_number="9990000018", body={"birthDate": "2024-03-27"})
+    line = json.loads(capsys.readouterr().err)
+    assert set(line) == {"event", "level", "timestamp", "type", "ms"}
+
+
+def test_an_exception_is_its_type_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("debug")
+    try:
+        raise ValueError("born 2024-03-27")
+    except ValueError as error:
+        logs.logger().error("failed", exc_type=type(error).__name__, exc_info=True)
+    assert "2024-03-27" not in capsys.readouterr().err
