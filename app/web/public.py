@@ -83,18 +83,21 @@ class Public:
 
 def domain_of(figures: Figures) -> tuple[float, float]:
     """One axis for all bars, so that the eye is not misled from one to the next."""
-    shown = [row for row in figures.rows if row.limits is not None and row.proportion is not None]
-    values = [value for row in shown for value in (row.proportion, *(row.limits or ())) if value is not None]
+    values = []
+    for row in figures.rows:
+        if row.proportion is not None and (shares := words.expected_shares(row)):
+            values += [row.proportion, *shares]
     return percent_domain(values) if values else (0.0, 1.0)
 
 
 def bar(row: Row, figures: Figures, domain: tuple[float, float]) -> Markup | None:
     """A hospital's dot on its own range, None where that may not be told."""
-    if row.proportion is None or row.limits is None:
+    shares = words.expected_shares(row)
+    if row.proportion is None or shares is None:
         return None
     did = words.wording(figures.measure).did
     told = f"{words.of_hundred(row)} of 100 children {did}. We expected {words.expected_range(row)}. {words.PLAIN_BANDS[row.band_code]}."
-    return charts.range_bar(f"bar-{row.hospital}", row.name, told, value=row.proportion, limits=row.limits, domain=domain)
+    return charts.range_bar(f"bar-{row.hospital}", row.name, told, value=row.proportion, limits=shares, domain=domain)
 
 
 def array(row: Row, figures: Figures) -> Markup | None:

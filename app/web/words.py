@@ -4,6 +4,7 @@ What must stay true: both frames are always told (who did and who did not), a ho
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 from app.measures.table import Row
 
@@ -38,7 +39,7 @@ WORDINGS = {
     "unplanned-reoperation": Wording(
         "Operations not planned",
         "How many children needed an operation that was not planned?",
-        "needed one that was not planned",
+        "needed an operation that was not planned",
         "did not",
         "We count emergency operations after the day of the first one, for a year. Here a lower number is better.",
     ),
@@ -62,6 +63,13 @@ PLAIN_BANDS = {
     "as-expected": "As expected for the children treated here",
     "better": "Better than expected for the children treated here",
     "fewer-good": "Fewer good outcomes than expected for the children treated here",
+    "too-few": "Too few children to tell",
+    "": "Not compared yet",
+}
+SHORT_BANDS = {
+    "as-expected": "As expected",
+    "better": "Better than expected",
+    "fewer-good": "Fewer good outcomes than expected",
     "too-few": "Too few children to tell",
     "": "Not compared yet",
 }
@@ -102,22 +110,36 @@ def headline(row: Row, measure: str) -> str:
     )
 
 
+def expected_shares(row: Row) -> tuple[float, float, float, float] | None:
+    """The least and the most share that would not be unusual, at 95 % and at 99.8 %, in whole children.
+
+    `Row.limits` are interpolated, for curves. A result is flagged by its exact tails; the least count that is not is the next whole number, at both
+    ends. So a dot lies outside the bar exactly where the words say so.
+    """
+    if row.limits is None or not row.known:
+        return None
+    low, high, lowest, highest = (min(max(ceil(limit * row.known - 1e-6), 0), row.known) / row.known for limit in row.limits)
+    return low, high, lowest, highest
+
+
 def chance(row: Row) -> str:
     """What chance alone would give, in children."""
-    if row.limits is None or not row.known:
+    shares = expected_shares(row)
+    if shares is None or not row.known:
         return ""
-    low, high, lowest, highest = (round(limit * row.known) for limit in row.limits)
+    low, high, lowest, highest = (round(share * row.known) for share in shares)
     return (
-        f"If care here were just average, chance alone would put the number between about {low} and {high} in 19 of 20 groups of children like "
-        f"these, and between about {lowest} and {highest} in 998 of 1,000."
+        f"If care here were just average, chance would put the number between {low} and {high} in 19 of 20 groups of children like "
+        f"these, and between {lowest} and {highest} in 998 of 1,000."
     )
 
 
 def expected_range(row: Row) -> str:
     """For parents: the range that was expected, of 100 children."""
-    if row.limits is None:
+    shares = expected_shares(row)
+    if shares is None:
         return ""
-    return f"between {round(100 * row.limits[0])} and {round(100 * row.limits[1])} of 100"
+    return f"between {round(100 * shares[0])} and {round(100 * shares[1])} of 100"
 
 
 def eligible(row: Row) -> int | None:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from app.statistics.arrays import Floats
 from app.statistics.funnel import binomial_limit
-from app.web.charts.svg import ACCENT, INK, LIGHT, LINE, PAPER, QUIET, Scale, drawing, element, line, path, text, ticks
+from app.web.charts.svg import ACCENT, INK, LIGHT, LINE, PAPER, QUIET, Scale, drawing, element, label, line, path, text, ticks
 
 WIDTH, HEIGHT = 560, 380
 LEFT, RIGHT, TOP, BOTTOM = 54, 16, 18, 56
+FEWEST = 8  # children from which the limits are drawn
 LETTER = 7.2  # width of a letter of a label, in units of the drawing
 
 
@@ -31,15 +33,20 @@ class Point:
 def funnel(id: str, title: str, description: str, points: Sequence[Point], *, target: float) -> Markup:
     """`target` is the average chance of the event, 0..1: it sets how fast the limits close."""
     most = max(point.cases for point in points) * 1.08 + 2
-    sizes = np.unique(np.geomspace(4, most, 80))
-    curves = {p: binomial_limit(sizes, target, p) / target for p in (0.001, 0.025, 0.975, 0.999)}
-    top = max(1.5, *(point.ratio for point in points), min(float(curves[0.975].max()), 3.0)) * 1.04
-    x, y = Scale(0, most, LEFT, WIDTH - RIGHT), Scale(0, top, HEIGHT - BOTTOM, TOP)
-    parts = [*_axes(x, y, most, top)]
+    sizes = np.unique(np.geomspace(FEWEST, max(most, FEWEST + 1), 80))
+    curves = {p: _limit(sizes, target, p) for p in (0.001, 0.025, 0.975, 0.999)}
+    least = min(point.cases for point in points)
+    ratios = [point.ratio for point in points]
+    near = [float(np.interp(least, sizes, curves[p])) for p in (0.001, 0.999)]
+    low = max(0.0, min(*ratios, near[0], 0.8) - 0.08)
+    high = max(*ratios, near[1], 1.2) + 0.08
+    x, y = Scale(0, most, LEFT, WIDTH - RIGHT), Scale(low, high, HEIGHT - BOTTOM, TOP)
+    parts = [*_axes(x, y)]
     for p, curve in curves.items():
         dash = "5 4" if p in (0.025, 0.975) else ""
-        corners = [(x(float(n)), y(float(limit))) for n, limit in zip(sizes, curve, strict=True) if limit <= top]
-        parts.append(path(corners, stroke=QUIET, dash=dash))
+        inside = [(x(float(n)), y(float(limit))) for n, limit in zip(sizes, curve, strict=True) if low <= limit <= high]
+        if len(inside) > 1:
+            parts.append(path(inside, stroke=QUIET, dash=dash))
     parts.append(line(LEFT, y(1.0), WIDTH - RIGHT, y(1.0), stroke=INK))
     placed = [(x(point.cases) - 7, y(point.ratio) - 7, 14.0, 14.0) for point in points]
     for point in sorted(points, key=lambda point: point.own):
@@ -50,12 +57,18 @@ def funnel(id: str, title: str, description: str, points: Sequence[Point], *, ta
     return drawing(id, title, description, WIDTH, HEIGHT, parts)
 
 
-def _axes(x: Scale, y: Scale, most: float, top: float) -> list[Markup]:
+def _limit(sizes: Floats, target: float, p: float) -> Floats:
+    """A limit as a ratio, without the small waves that whole children make: it only ever closes in."""
+    limit = binomial_limit(sizes, target, p) / target
+    return np.asarray(np.maximum.accumulate(limit) if p < 0.5 else np.minimum.accumulate(limit))
+
+
+def _axes(x: Scale, y: Scale) -> list[Markup]:
     parts = [line(x.start, y.start, x.end, y.start, stroke=LINE)]
-    for tick in ticks(0, top, 7):
+    for tick in ticks(y.low, y.high, 7):
         parts.append(line(x.start, y(tick), x.end, y(tick), stroke=LIGHT))
         parts.append(text(x.start - 6, y(tick) + 4, f"{tick:g}", anchor="end", fill=QUIET))
-    for tick in ticks(0, most, 8):
+    for tick in ticks(0, x.high, 8):
         parts.append(line(x(tick), y.start, x(tick), y.start + 4))
         parts.append(text(x(tick), y.start + 18, f"{tick:g}", fill=QUIET))
     parts.append(text((x.start + x.end) / 2, HEIGHT - 14, "Children with a known outcome"))
@@ -92,7 +105,7 @@ def _label(x: float, y: float, point: Point, placed: list[tuple[float, float, fl
             if inside and not any(_overlap(box, other) for other in placed):
                 placed.append(box)
                 to_mark = [line(x, y, cx - dx * width / 2, cy, stroke=QUIET)] if far > 12 else []
-                return [*to_mark, text(cx, cy + 4.5, point.label, weight="bold" if point.own else "")]
+                return [*to_mark, label(cx, cy + 4.5, point.label, weight="bold" if point.own else "")]
     return []
 
 

@@ -24,6 +24,18 @@ def text(
     return element("text", content, x=x, y=y, font_size=size, text_anchor=anchor, fill=fill, **more)
 
 
+def label(x: float, y: float, content: str, *, weight: str = "") -> Markup:
+    """Text with a rim of paper, so that it can be read where it crosses a line."""
+    rim = {
+        "stroke": PAPER,
+        "stroke_width": 4,
+        "stroke_linejoin": "round",
+        "paint_order": "stroke",
+        **({"font_weight": weight} if weight else {}),
+    }
+    return element("text", content, x=x, y=y, font_size=13, text_anchor="middle", fill=INK, **rim)
+
+
 def line(x1: float, y1: float, x2: float, y2: float, *, stroke: str = LINE, width: float = 1, dash: str = "") -> Markup:
     """A straight line."""
     more = {"stroke_dasharray": dash} if dash else {}

@@ -14,7 +14,7 @@ from app.security.access import Access
 from app.store.protocol import Store
 from app.web import words
 from app.web.figures import cabinet
-from app.web.hospital.view import hospital_of, measure_of, name_of, switch
+from app.web.hospital.view import cases_of, hospital_of, measure_of, name_of, switch
 from app.web.pages import render
 
 PAGE = 40
@@ -49,7 +49,7 @@ class Cases:
         """A page of the cases, by day of first operation."""
         access, ods = hospital_of(request)
         measure = measure_of(request)
-        lines = await cabinet(self._store).cases(access, measure, ods)
+        lines = await cases_of(self._store, access, measure, ods)
         show = request.query_params.get("show", "all")
         chosen = [line for line in lines if SHOWN.get(show, SHOWN["all"])[1](line)]
         pages = max(1, -(-len(chosen) // PAGE))
@@ -71,6 +71,7 @@ class Cases:
             total=len(chosen),
             number=number,
             pages=pages,
+            size=PAGE,
             said=words,
             weights=in_force(),
         )
@@ -80,7 +81,7 @@ class Cases:
         access, ods = hospital_of(request)
         measure = measure_of(request)
         id = request.path_params["id"]
-        lines = await cabinet(self._store).cases(access, measure, ods)
+        lines = await cases_of(self._store, access, measure, ods)
         line = next((line for line in lines if line.facts.case == id), None)
         if line is None:
             raise NotFound("There is no such case of this hospital in the period.")

@@ -13,7 +13,7 @@ from app.store.protocol import Store
 from app.web import downloads
 from app.web.figures import cabinet
 from app.web.hospital.overview import own_funnel, own_trend
-from app.web.hospital.view import hospital_of, measure_of
+from app.web.hospital.view import cases_of, hospital_of, measure_of
 
 COMPARISON = "comparison.csv"
 CASE_COLUMNS = [
@@ -63,7 +63,7 @@ class Downloads:
         measure = measure_of(request)
         figures = await cabinet(self._store).figures(access, measure)
         model = figures.model.canonical if figures.model else ""
-        lines = await cabinet(self._store).cases(access, measure, ods)
+        lines = await cases_of(self._store, access, measure, ods)
         return downloads.table_csv(
             CASE_COLUMNS, (_case(line, figures.definition.canonical, model) for line in lines), f"cases-{ods}-{measure}.csv"
         )
@@ -80,7 +80,7 @@ class Downloads:
         """The trend on its own."""
         access, ods = hospital_of(request)
         measure = measure_of(request)
-        points = drill.trend(await cabinet(self._store).cases(access, measure, ods))
+        points = drill.trend(await cases_of(self._store, access, measure, ods))
         if len(points) < 2:
             raise NotFound("There is nothing to draw yet.")
         return downloads.svg_file(own_trend(await cabinet(self._store).figures(access, measure), points), f"trend-{ods}.svg")

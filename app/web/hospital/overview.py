@@ -15,7 +15,7 @@ from app.store.protocol import Store
 from app.web import charts, words
 from app.web.charts.svg import percent_domain
 from app.web.figures import Figures, cabinet
-from app.web.hospital.view import NO_HOSPITAL, hospital_of, measure_of, name_of, staff, switch
+from app.web.hospital.view import NO_HOSPITAL, cases_of, hospital_of, measure_of, name_of, staff, switch
 from app.web.pages import render
 
 
@@ -44,7 +44,7 @@ class Overview:
         row = figures.row(ods)
         if row is None and access.everything and await name_of(self._store, ods) == ods:
             raise NotFound(NO_HOSPITAL)
-        points = drill.trend(await cabinet(self._store).cases(access, measure, ods)) if row is not None and row.known else []
+        points = drill.trend(await cases_of(self._store, access, measure, ods)) if row is not None and row.known else []
         return render(
             request,
             "hospital/overview.html",
@@ -65,17 +65,17 @@ class Overview:
 
 def own_bar(figures: Figures, row: Row) -> Markup | None:
     """The dot on its range."""
-    if row.proportion is None or row.limits is None:
+    shares = words.expected_shares(row)
+    if row.proportion is None or shares is None:
         return None
-    low, high, lowest, highest = (words.percent(limit) for limit in row.limits)
+    low, high, lowest, highest = (words.percent(share) for share in shares)
     told = (
         f"{words.percent(row.proportion)} of children {words.wording(figures.measure).did}. Expected between {low} and {high} 19 times in 20, "
         f"between {lowest} and {highest} 998 times in 1,000."
     )
-    domain = percent_domain([row.proportion, *row.limits])
-    return charts.range_bar(
-        "bar", f"{row.name}: what happened and what was expected", told, value=row.proportion, limits=row.limits, domain=domain
-    )
+    title = f"{row.name}: what happened and what was expected"
+    domain = percent_domain([row.proportion, *shares])
+    return charts.range_bar("bar", title, told, value=row.proportion, limits=shares, domain=domain)
 
 
 def own_funnel(figures: Figures, ods: str, *, labelled: bool) -> Markup | None:

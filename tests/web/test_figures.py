@@ -1,0 +1,92 @@
+"""Figures are evaluated once while nothing changed, anew when something did, and kept apart for readers who may see different things."""
+
+from collections.abc import AsyncIterator
+from datetime import date
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from app import clock
+from app.registry.consumer import KIND, CaseFactsConsumer
+from app.security.access import PUBLIC, SYSTEM, Access
+from app.store.consumer import CURSOR
+from app.store.protocol import PutRecord, Record, Store
+from app.web import figures
+from app.web.figures import cabinet, reporting_period
+from tests.measures.conftest import put
+from tests.outcomes.cases import nation
+from tests.support import open_test_store
+
+LEAD, OTHER = (Access(f"user/{ods}", "hospital", frozenset([ods])) for ods in ("ZA1", "ZA2"))
+
+
+@pytest.fixture
+async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
+    monkeypatch.setattr(clock, "today", lambda: date(2026, 1, 1))
+    monkeypatch.setattr(figures, "FRESH", 0.0)
+    opened = await open_test_store(tmp_path)
+    await put(opened, nation(12, hospitals=4))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def evaluations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The readers for whom a table was made."""
+    made: list[str] = []
+    real = figures.hospital_table
+
+    async def counted(store: Store, access: Access, measure: str, period: object) -> object:
+        made.append(access.who)
+        return await real(store, access, measure, period)
+
+    monkeypatch.setattr(figures, "hospital_table", counted)
+    return made
+
+
+async def test_an_unchanged_nation_is_evaluated_once_for_each_kind_of_reader(store: Store, evaluations: list[str]) -> None:
+    for _ in range(3):
+        for access in (PUBLIC, LEAD, OTHER):
+            await cabinet(store).figures(access, "treatment-success")
+    assert sorted(evaluations) == sorted([PUBLIC.who, LEAD.who, OTHER.who])
+
+
+async def test_what_is_kept_for_one_is_not_shown_to_another(store: Store) -> None:
+    mine = await cabinet(store).figures(LEAD, "treatment-success")
+    theirs = await cabinet(store).figures(OTHER, "treatment-success")
+    assert mine.row("ZA1").known is not None and theirs.row("ZA1").suppressed
+    assert theirs.row("ZA2").known is not None and mine.row("ZA2").suppressed
+
+
+async def test_a_change_is_seen(store: Store, evaluations: list[str]) -> None:
+    before = (await cabinet(store).figures(LEAD, "survival-to-one-year")).row("ZA1")
+    facts = next(each for each in nation(12, hospitals=4) if each.hospital == "ZA1" and each.died_on is None)
+    dead = msgspec.structs.replace(facts, died_on=facts.index_date)
+    record = Record(KIND, dead.case, msgspec.json.encode(dead), state="horizon", tag=dead.condition, owner="ZA1")
+    cursor = await store.get_record(SYSTEM, CURSOR, CaseFactsConsumer.name)
+    await store.commit(SYSTEM, [PutRecord(record), PutRecord(cursor)])
+    after = (await cabinet(store).figures(LEAD, "survival-to-one-year")).row("ZA1")
+    assert (after.observed, after.known) == (before.observed - 1, before.known)
+    assert len(evaluations) == 2
+
+
+async def test_what_is_kept_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "KEPT", 3)
+    for number in range(6):
+        await cabinet(store).figures(Access(f"user/{number}", "hospital", frozenset([f"ZZ{number}"])), "infection")
+    assert len(cabinet(store)._kept) == 3
+
+
+@pytest.mark.parametrize(
+    ("today", "start", "end"),
+    [
+        (date(2026, 1, 1), date(2021, 1, 1), date(2024, 12, 31)),
+        (date(2026, 4, 1), date(2021, 4, 1), date(2025, 3, 31)),
+        (date(2026, 11, 23), date(2021, 10, 1), date(2025, 9, 30)),
+        (date(2026, 3, 30), date(2021, 1, 1), date(2024, 12, 31)),
+        (date(2025, 2, 28), date(2020, 1, 1), date(2023, 12, 31)),
+    ],
+)
+def test_the_period_ends_with_a_quarter_whose_children_were_followed_for_a_year(today: date, start: date, end: date) -> None:
+    assert reporting_period(today) == (start, end)

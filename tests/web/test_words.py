@@ -1,0 +1,50 @@
+"""Sentences about a result, for the cases in which there is less to say."""
+
+import pytest
+
+from app.measures.definition import shipped_ids
+from app.measures.table import Row
+from app.names import CONDITIONS
+from app.web import words
+
+
+def row(**changes: object) -> Row:
+    figures = {
+        "hospital": "ZA1", "name": "A", "stratum": "", "suppressed": False, "cases": 12, "known": 10, "observed": 8, "expected": 7.5,
+        "ratio": 1.07, "low": 0.6, "high": 1.3, "limits": (0.41, 0.96, 0.25, 1.0), "band": "", "band_code": "as-expected", "signal": "",
+        "completeness": 10 / 12, "model": "m|1",
+    }  # fmt: skip
+    return Row(**(figures | changes))
+
+
+def test_the_headline() -> None:
+    assert words.headline(row(), "treatment-success") == (
+        "8 of 10 children did well; 7.5 were expected to. That is 1.07 times what was expected (95% interval 0.60 to 1.30)."
+    )
+    assert "no case-mix model" in words.headline(row(expected=None, ratio=None), "infection")
+    assert "too small" in words.headline(row(known=None, observed=None), "infection")
+    assert "known yet" in words.headline(row(known=0, observed=0), "infection")
+
+
+def test_the_range_is_told_in_whole_children() -> None:
+    assert words.expected_shares(row()) == (0.5, 1.0, 0.3, 1.0)
+    assert "between 5 and 10 in 19 of 20" in words.chance(row())
+    assert words.expected_range(row()) == "between 50 and 100 of 100"
+    assert words.expected_shares(row(limits=None)) is None and words.chance(row(limits=None)) == ""
+
+
+def test_missing_outcomes_come_with_what_they_could_change() -> None:
+    assert words.missing(row()) == (
+        "The outcome of 10 of 12 children is known (83%). Depending on the other 2, the share could be anything from 67% to 83%."
+    )
+    assert words.missing(row(completeness=1.0)) == "The outcome of all 10 children is known."
+    assert words.missing(row(known=None, observed=None, completeness=None)) == ""
+
+
+@pytest.mark.parametrize("measure", shipped_ids())
+def test_every_measure_that_ships_has_its_words(measure: str) -> None:
+    assert words.wording(measure).did != words.wording(measure).did_not
+
+
+def test_every_condition_has_its_name() -> None:
+    assert set(words.CONDITIONS) == set(CONDITIONS)
