@@ -42,6 +42,21 @@ def decode(raw: bytes) -> dict[str, Any]:
 
     Raises Malformed, with line and column where they are known. A byte order mark is passed over.
     """
+    value = _decode(raw)
+    if type(value) is not dict:
+        raise Malformed(f"JSON must be one object, but this is {_kind(value)}.", line=1, column=1)
+    return value
+
+
+def decode_list(raw: bytes) -> list[Any]:
+    """The same of a JSON array."""
+    value = _decode(raw)
+    if type(value) is not list:
+        raise Malformed(f"JSON must be one array, but this is {_kind(value)}.", line=1, column=1)
+    return value
+
+
+def _decode(raw: bytes) -> Any:
     if raw.startswith(_BOM):
         raw = raw[3:]
     openings = raw.count(b"{") + raw.count(b"[")
@@ -59,8 +74,6 @@ def decode(raw: bytes) -> dict[str, Any]:
         raise _too_deep() from error
     except (DecimalException, ValueError) as error:
         raise Malformed(f"JSON has a number that cannot be kept: {error}.") from error
-    if type(value) is not dict:
-        raise Malformed(f"JSON must be one object, but this is {_kind(value)}.", line=1, column=1)
     # Each string is two quotes, so a key that was lost to its double shows as missing quotes. An escaped quote could hide one.
     if raw.count(b'"') != _encoder.encode(value).count(b'"') or (b"\\" in raw and b"\\u0022" in raw):
         _refuse_duplicates(raw)
@@ -139,7 +152,7 @@ def _too_deep() -> Malformed:
 
 
 def _kind(value: Any) -> str:
-    return {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")
+    return {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")
 
 
 def _malformed(raw: bytes, message: str) -> Malformed:

@@ -67,7 +67,12 @@ def canonical(text: str) -> bytes:
 
 def decode(raw: bytes) -> dict[str, Any]:
     """The resource in FHIR XML, as `codec.decode` would give it. Raises Malformed; what it lets through still needs validation."""
-    return _resource(parse(raw), r4(), 0)
+    return read(parse(raw))
+
+
+def read(root: etree._Element) -> dict[str, Any]:
+    """`decode` of a document that has been parsed."""
+    return _resource(root, r4(), 0)
 
 
 def _resource(node: etree._Element, definitions: Definitions, depth: int) -> dict[str, Any]:
@@ -170,13 +175,18 @@ def _problem(node: etree._Element, sentence: str) -> Malformed:
 
 def encode(resource: Mapping[str, Any]) -> bytes:
     """FHIR XML of a valid resource, in the order of the standard. Raises Malformed where it has no XML."""
+    return etree.tostring(tree(resource), encoding="UTF-8", xml_declaration=True)
+
+
+def tree(resource: Mapping[str, Any]) -> etree._Element:
+    """`encode` before it is written."""
     definitions = r4()
     root = etree.Element(f"{{{FHIR}}}{_type_of(resource, definitions)}", nsmap={None: FHIR})  # type: ignore[dict-item]
     try:
         _fill(root, resource, str(resource["resourceType"]), definitions)
     except (ValueError, TypeError, AttributeError) as error:
         raise Malformed(f"The resource cannot be written as XML: {error}.") from error
-    return etree.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return root
 
 
 def _type_of(resource: Any, definitions: Definitions) -> str:
@@ -196,6 +206,8 @@ def _fill(node: etree._Element, value: Mapping[str, Any], type_name: str, defini
             continue
         left -= {key, rest_key}
         if element.is_xml_attribute:
+            if rest_key in value:
+                raise Malformed(f"'{rest_key}' has no place in XML, where '{key}' is an attribute.")
             node.set(key, value[key])
         else:
             for item, rest in _pairs(value.get(key), value.get(rest_key), element):

@@ -14,6 +14,7 @@ from app.fhir.fhirpath.temporal import Temporal, parse_temporal
 
 MAX_LENGTH = 20_000
 MAX_DEPTH = 100
+MAX_DIGITS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +255,8 @@ class _Parser:
 
     def number(self) -> Literal:
         lexeme = self.take()
+        if len(lexeme.text) > MAX_DIGITS:
+            raise SyntaxProblem(self.text, lexeme.at, f"a number of at most {MAX_DIGITS} digits")
         value = Decimal(lexeme.text) if "." in lexeme.text else int(lexeme.text)
         unit = self.peek
         if unit.kind == "string":
