@@ -34,7 +34,7 @@ demo: install ## build, serve and play a simulated nation; ONCE=1 stops after th
 	@$(BIN)/csor demo --data data/demo $(if $(ONCE),--once,)
 
 test: install-dev browser ## install what the tests need and run them all
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: install-dev ## style, types, floors of the house
 	$(BIN)/ruff check .

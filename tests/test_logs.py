@@ -1,10 +1,19 @@
 """Log lines carry the permitted keys and nothing else."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from app import logs
+
+
+@pytest.fixture(autouse=True)
+def _put_back() -> Iterator[None]:
+    """The logger holds the stream that it was configured with: the next test must not get this one's."""
+    yield
+    structlog.reset_defaults()
 
 
 def test_what_is_not_permitted_never_reaches_a_line(capsys: pytest.CaptureFixture[str]) -> None:
