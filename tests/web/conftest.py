@@ -45,9 +45,21 @@ def _troubled(facts: CaseFacts) -> CaseFacts:
     return msgspec.structs.replace(facts, operations=again, infections=(Infection(later, "A419", "hes"),))
 
 
-async def fill(store: Store) -> None:
-    """Cases, hospitals, a fitted model, a Patient of ZA3, readers."""
-    cases = small_nation()
+def moved(facts: CaseFacts, by: timedelta) -> CaseFacts:
+    """The same case at another time."""
+
+    def later(day: str | None) -> str | None:
+        return None if day is None else (date.fromisoformat(day) + by).isoformat()
+
+    days = {name: later(getattr(facts, name)) for name in ("birth_date", "index_date", "as_of", "died_on")}
+    operations = tuple(msgspec.structs.replace(each, on=later(each.on)) for each in facts.operations)
+    infections = tuple(msgspec.structs.replace(each, on=later(each.on)) for each in facts.infections)
+    return msgspec.structs.replace(facts, operations=operations, infections=infections, **days)
+
+
+async def fill(store: Store, by: timedelta = timedelta(0)) -> None:
+    """Cases (moved in time), hospitals, a fitted model, a Patient of ZA3, readers."""
+    cases = [moved(facts, by) for facts in small_nation()]
     first = next(facts for facts in cases if facts.hospital == "ZA3")
     await put(store, cases)
     await artefacts.install(store)
