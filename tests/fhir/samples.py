@@ -32,7 +32,7 @@ def patient() -> dict[str, Any]:
         "birthDate": "2020-02-29",
         "_birthDate": {"extension": [{"url": "https://example.org/time", "valueDateTime": "2020-02-29T04:05:06Z"}]},
         "deceasedBoolean": False,
-        "contact": [{"relationship": [{"text": "Mother"}], "period": {"start": "2020"}}],
+        "contact": [{"relationship": [{"text": "Mother"}], "name": {"text": "The mother"}, "period": {"start": "2020"}}],
         "communication": [{"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": "en"}]}, "preferred": True}],
         "generalPractitioner": [{"reference": "#gp"}, {"reference": "Practitioner/1"}],
         "link": [{"other": {"reference": "Patient/2"}, "type": "seealso"}],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.fhir import codec
 from app.fhir.definitions import r4
 from app.fhir.errors import Invalid
-from app.fhir.validation import Path, Report, Rule, Validator, check, validate
+from app.fhir.validation import Path, Report, Rule, Structure, check, validate
 from app.fhir.validation.report import MAX_ISSUES
 from tests.fhir import samples
 
@@ -490,7 +490,7 @@ def test_further_rules_can_be_handed_in() -> None:
     def rules(type_name: str) -> tuple[Rule, ...]:
         return (no_test_names,) if type_name == "HumanName" else ()
 
-    validator = Validator(rules=rules)
+    validator = Structure(rules=rules)
     (issue,) = validator.validate(patient(name=[{"family": "Real"}, {"family": "Test"}]))
     assert (issue.code, issue.expression) == ("business-rule", "Patient.name[1].family")
     assert validate(patient(name=[{"family": "Test"}])) == []

@@ -1,4 +1,4 @@
-"""Makes the table of R4 from HL7's own package: `python -m app.fhir.definitions.build PACKAGE [-o FILE]`.
+"""Makes the table of R4 from HL7's own package: `python -m app.fhir.definitions.build PACKAGE [-o DIRECTORY]`.
 
 PACKAGE is the directory or the tar archive of `hl7.fhir.r4.core` 4.0.1 (archive: any compression that tarfile knows). The
 same package gives the same table. Facts only: no definitions, comments or descriptions are taken over.
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from app.fhir.definitions import table
+from app.fhir.definitions import published, table
 from app.fhir.definitions.value_sets import Expander
 
 Resource = Mapping[str, Any]
@@ -60,9 +60,9 @@ def build(resources: Iterable[Resource]) -> table.Table:
     for resource in resources:
         by_kind.setdefault(resource["resourceType"], []).append(resource)
     expander = Expander(_by_url(by_kind.get("CodeSystem", [])), _by_url(by_kind.get("ValueSet", [])))
-    structures = [each for each in by_kind.get("StructureDefinition", []) if _is_base(each)]
-    bindings = Bindings(expander)
-    types = [each for structure in structures for each in _types(structure, bindings)]
+    structures = by_kind.get("StructureDefinition", [])
+    bindings = Bindings(expander, {each["id"]: each for each in structures})
+    types = [each for structure in structures if _is_base(structure) for each in _types(structure, bindings)]
     return table.Table(
         version="4.0.1",
         types=tuple(sorted(types, key=lambda each: each.name)),
@@ -84,11 +84,18 @@ def _by_url(resources: Iterable[Resource]) -> dict[str, Resource]:
 
 
 class Bindings:
-    """Remembers which value sets the required bindings use."""
+    """Remembers which value sets the required bindings use, and knows the profiles of data types."""
 
-    def __init__(self, expander: Expander) -> None:
+    def __init__(self, expander: Expander, structures: Mapping[str, Resource]) -> None:
         self.expander = expander
+        self.structures = structures
         self.used: dict[str, dict[str, list[str]]] = {}
+
+    def rules(self, profile: str) -> tuple[table.Invariant, ...]:
+        """What a profile of a data type asks beyond the type."""
+        if not profile:
+            return ()
+        return _invariants(self.structures[profile]["snapshot"]["element"][0], profile)
 
     def required(self, definition: Resource) -> str:
         """The URL of the required value set of an element, where its codes can be listed; else nothing."""
@@ -143,6 +150,8 @@ def _element(definition: Resource, bindings: Bindings) -> table.Element:
     path: str = definition["path"]
     name = path.rpartition(".")[2]
     types = _type_names(definition)
+    profile = _type_profile(definition)
+    rules = () if _is_backbone(definition) else _invariants(definition, path.partition(".")[0])
     targets = [
         target.removeprefix(_FHIR)
         for each in definition.get("type", [])
@@ -160,8 +169,27 @@ def _element(definition: Resource, bindings: Bindings) -> table.Element:
         is_summary=definition.get("isSummary", False),
         is_modifier=definition.get("isModifier", False),
         is_xml_attribute="xmlAttr" in definition.get("representation", []),
-        invariants=() if _is_backbone(definition) else _invariants(definition, path.partition(".")[0]),
+        invariants=(*rules, *bindings.rules(profile)),
+        binding=_bound(definition),
+        is_extensible=_strength(definition) == "extensible",
+        profile=profile,
+        reference=definition.get("contentReference", "").rpartition("#")[2],
     )
+
+
+def _strength(definition: Resource) -> str:
+    return str(definition.get("binding", {}).get("strength", ""))
+
+
+def _bound(definition: Resource) -> str:
+    if _strength(definition) not in ("required", "extensible"):
+        return ""
+    return str(definition["binding"].get("valueSet", "")).split("|")[0]
+
+
+def _type_profile(definition: Resource) -> str:
+    """R4's own types use one profile of a data type only: SimpleQuantity."""
+    return next((str(profile).removeprefix(_FHIR) for each in definition.get("type", []) for profile in each.get("profile", [])), "")
 
 
 def _type_names(definition: Resource) -> tuple[str, ...]:
@@ -252,12 +280,26 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the table; print its size."""
     parser = argparse.ArgumentParser(prog="python -m app.fhir.definitions.build", description="Make the table of R4.")
     parser.add_argument("package", type=Path, help="directory or archive of hl7.fhir.r4.core 4.0.1")
-    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_name(table.FILE))
+    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent, help="directory for the three files")
     options = parser.parse_args(arguments)
-    raw = table.pack(build(read_package(options.package)))
-    options.output.write_bytes(raw)
-    sys.stdout.write(f"{options.output}: {len(raw)} bytes\n")
+    resources = read_package(options.package)
+    for name, raw in files(resources).items():
+        path = options.output / name
+        path.write_bytes(raw)
+        sys.stdout.write(f"{path}: {len(raw)} bytes\n")
     return 0
+
+
+def files(resources: list[Resource]) -> dict[str, bytes]:
+    """The three files by name: the table, the profiles, the terminology."""
+    kinds: dict[str, list[Resource]] = {}
+    for resource in resources:
+        kinds.setdefault(resource["resourceType"], []).append(resource)
+    return {
+        table.FILE: table.pack(build(resources)),
+        published.PROFILES_FILE: published.pack_profiles(kinds.get("StructureDefinition", [])),
+        published.TERMINOLOGY_FILE: published.pack_terminology(kinds.get("CodeSystem", []), kinds.get("ValueSet", [])),
+    }
 
 
 if __name__ == "__main__":

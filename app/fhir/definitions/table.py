@@ -38,6 +38,10 @@ class Element(msgspec.Struct, frozen=True, array_like=True, gc=False):
     is_modifier: bool = False
     is_xml_attribute: bool = False
     invariants: tuple[Invariant, ...] = ()
+    binding: str = ""  # value set of a required or extensible binding, listed or not
+    is_extensible: bool = False  # whether that binding is extensible
+    profile: str = ""  # profile of the data type that every value keeps to: `SimpleQuantity`
+    reference: str = ""  # path whose content this element repeats: `Questionnaire.item`
 
     @property
     def is_list(self) -> bool:

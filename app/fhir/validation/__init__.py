@@ -1,30 +1,37 @@
-"""Structure validation of R4 resources, compiled from the table: `validate` lists every issue, `check` raises them.
+"""Validation of R4 resources: `validate` lists every issue, `check` raises the errors, `Validator` knows profiles and packages.
 
-It judges cardinality, unknown elements, primitive values, choices, required codes, companions, references' types, contained
-resources, extensions and narratives. The rules in FHIRPath are not judged here: a `Validator` can be handed them.
+`validate(resource)` judges structure, compiled from the table: cardinality, unknown elements, primitive values, choices, required codes, companions,
+references' types, contained resources, extensions and narratives. With `invariants=True` it asks R4's rules in FHIRPath and Bundle rules too.
+A `Validator` judges everything: these, extensible bindings, extensions against their definitions, `meta.profile` and the profiles that are asked for.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path as FilePath
 from typing import Any
 
 from app.fhir.definitions import Definitions, r4
 from app.fhir.errors import Invalid, Issue
+from app.fhir.packages import Package, load
+from app.fhir.profiles import Profiles
+from app.fhir.terminology import Terminology, standard
 from app.fhir.validation.compiler import Compiler, Rule, Rules, no_rules
+from app.fhir.validation.full import Judge
 from app.fhir.validation.report import Enough, Path, Report, written
 
-__all__ = ["Path", "Report", "Rule", "Rules", "Validator", "check", "validate", "written"]
+__all__ = ["Path", "Report", "Rule", "Rules", "Structure", "Validator", "check", "validate", "written"]
+
+_GRAVE = ("error", "fatal")
 
 
-class Validator:
-    """A validator of structure and, where `rules` gives some for a type, of those rules."""
+class _Judging:
+    """What both validators do: run a compiler over a resource and gather the issues."""
 
-    def __init__(self, definitions: Definitions | None = None, rules: Rules = no_rules) -> None:
-        self._compiler = Compiler(definitions or r4(), rules)
+    def __init__(self, compiler: Compiler) -> None:
+        self._compiler = compiler
 
-    def validate(self, resource: Mapping[str, Any], *, type: str | None = None) -> list[Issue]:
-        """Every issue, in the order of the document; none if valid. `type` is the resource type that is expected."""
-        report = Report(resource)
+    def _report(self, resource: Mapping[str, Any], type: str | None, profiles: Sequence[str] = ()) -> Report:
+        report = Report(resource, profiles)
         kind = resource.get("resourceType") if isinstance(resource, Mapping) else None
         path: Path = (None, kind if isinstance(kind, str) else "Resource")
         try:
@@ -35,25 +42,95 @@ class Validator:
             pass
         except RecursionError:
             report.issues.append(Issue("error", "too-costly", "The resource is nested too deeply."))
-        return report.issues
+        return report
+
+    def _check(self, resource: Mapping[str, Any], type: str | None) -> None:
+        report = self._report(resource, type)
+        if report.issues:
+            raise Invalid(issues=report.all())
+
+
+class Structure(_Judging):
+    """A validator of structure and, where `rules` gives some for a type, of those rules."""
+
+    def __init__(self, definitions: Definitions | None = None, rules: Rules = no_rules) -> None:
+        super().__init__(Compiler(definitions or r4(), rules))
+
+    def validate(self, resource: Mapping[str, Any], *, type: str | None = None) -> list[Issue]:
+        """Every issue, in the order of the document; none if valid. `type` is the resource type that is expected."""
+        return self._report(resource, type).all()
 
     def check(self, resource: Mapping[str, Any], *, type: str | None = None) -> None:
         """Raises Invalid with every issue."""
-        issues = self.validate(resource, type=type)
-        if issues:
-            raise Invalid(issues=issues)
+        self._check(resource, type)
+
+
+class Validator(_Judging):
+    """A validator of everything.
+
+    `profiles`: StructureDefinitions. `packages`: paths of FHIR packages (.tgz, or a directory of JSON and XML), or loaded ones.
+    `terminology`: CodeSystems and ValueSets, or a `Terminology`. All of them stand beside R4's own, and before them where they have the same URL.
+    Raises what `packages.load` raises; what in a package could not be used is in `problems`.
+    """
+
+    def __init__(
+        self,
+        profiles: Iterable[Mapping[str, Any]] = (),
+        packages: Iterable[Package | FilePath | str] = (),
+        terminology: Terminology | Iterable[Mapping[str, Any]] = (),
+        *,
+        must_support: bool = False,
+    ) -> None:
+        loaded = [each if isinstance(each, Package) else load(each) for each in packages]
+        self.problems: list[Issue] = [problem for each in loaded for problem in each.problems]
+        if not isinstance(terminology, Terminology):
+            terminology = Terminology(terminology, over=standard())
+        for package in loaded:
+            for resource in package.terminology:
+                terminology.add(resource)
+        structures = [*(structure for package in loaded for structure in package.structures), *profiles]
+        self.profiles = Profiles(structures, terminology, must_support=must_support)
+        super().__init__(Judge(r4(), terminology, self.profiles))
+
+    def validate(self, resource: Mapping[str, Any], profiles: Sequence[str] = (), *, type: str | None = None) -> list[Issue]:
+        """Every issue, errors first; warnings and information do not make a resource invalid.
+
+        `profiles`: URLs that the resource must conform to beside those in its `meta.profile`.
+        """
+        return self._report(resource, type, profiles).all()
+
+    def check(self, resource: Mapping[str, Any], profiles: Sequence[str] = (), *, type: str | None = None) -> None:
+        """Raises Invalid with every issue if any is an error."""
+        report = self._report(resource, type, profiles)
+        if report.issues:
+            raise Invalid(issues=report.all())
 
 
 @functools.cache
-def _structure() -> Validator:
-    return Validator()
+def _structure() -> Structure:
+    return Structure()
 
 
-def validate(resource: Mapping[str, Any], *, type: str | None = None) -> list[Issue]:
-    """Every structural issue of a resource, with FHIRPath locations; none if valid."""
-    return _structure().validate(resource, type=type)
+class _Rules(_Judging):
+    """Structure and invariants: what a write is held to."""
+
+    def __init__(self) -> None:
+        super().__init__(Judge(r4()))
+
+    validate = Structure.validate
+    check = Structure.check
 
 
-def check(resource: Mapping[str, Any], *, type: str | None = None) -> None:
-    """Raises Invalid with every structural issue."""
-    _structure().check(resource, type=type)
+@functools.cache
+def _with_invariants() -> _Rules:
+    return _Rules()
+
+
+def validate(resource: Mapping[str, Any], *, type: str | None = None, invariants: bool = False) -> list[Issue]:
+    """Every structural issue of a resource, with FHIRPath locations; none if valid. With `invariants` R4's rules too, warnings among them."""
+    return (_with_invariants() if invariants else _structure()).validate(resource, type=type)
+
+
+def check(resource: Mapping[str, Any], *, type: str | None = None, invariants: bool = False) -> None:
+    """Raises Invalid with every issue if any is an error."""
+    (_with_invariants() if invariants else _structure()).check(resource, type=type)

@@ -85,7 +85,7 @@ class Compiler:
         required = tuple(element.name for element in elements if element.min and not element.is_choice)
         required_choices = [(element.name, _choice_names(element)) for element in elements if element.min and element.is_choice]
         test_for, handler_for = tests.get, handlers.get
-        rules = (*_BUILT_IN.get(type_name, ()), *self._rules(type_name))
+        rules = tuple(self.rules(type_name))
         unknown = _unknown(definitions, type_name, handlers)
 
         def check(value: Any, path: Path, report: Report) -> None:
@@ -117,6 +117,10 @@ class Compiler:
                 rule(value, path, report)
 
         return check
+
+    def rules(self, type_name: str) -> Sequence[Rule]:
+        """What is asked of every object of the type, after its elements."""
+        return (*_BUILT_IN.get(type_name, ()), *self._rules(type_name))
 
     def _fields(self, owner: str, element: Element) -> Sequence[Field]:
         """(JSON key, quick test or None, handler) of an element; made once, however many types inherit it."""

@@ -40,6 +40,10 @@ def check_target(reference: Any, targets: frozenset[str], path: Path, report: Re
         return
     match = _RELATIVE(reference)
     if match is None:
+        entries = report.scope.entries if report.scope is not None else None
+        target = entries.by_url.get(reference) if entries is not None and targets else None
+        if target is not None and target.get("resourceType") not in targets:
+            report.add("value", path, _sentence(f"The reference leads to a {target.get('resourceType')}", targets))
         return
     kind, identity = match[1], match[2]
     if kind not in definitions.resources:
