@@ -15,7 +15,7 @@ from rich.table import Table
 
 from app import clock
 from app.demo import compare, setting
-from app.demo.nation import Nation, simulate
+from app.demo.nation import Hospital, Nation, simulate
 from app.demo.parents import Inbox
 from app.demo.play import Play
 from app.demo.report import Report, evaluate
@@ -103,6 +103,8 @@ async def _perform(
         differences += await compare.children(store, nation)
         differences += compare.reports(report.rows, nation) + compare.standing_out(report.rows, nation)
         if not cast.played:
+            facts = await compare.facts_by_number(store)
+            cast.child = next((f.patient for f in facts.values() if f.hospital == _different(nation).ods), "")
             cast.played = True
             await setting.remember(store, cast)
     console.print(_table(report, nation))
@@ -135,16 +137,20 @@ def _table(report: Report, nation: Nation) -> Table:
     table.add_column("95 % interval")
     table.add_column("Band")
     for row in report.rows:
-        cells = (str(row.cases), str(row.known), str(row.observed), f"{row.expected:.1f}", f"{row.ratio:.2f}")
-        table.add_row(row.name, *cells, f"{row.low:.2f} to {row.high:.2f}", row.band)
+        cells = (str(row.cases), str(row.known), str(row.observed), _figure(row.expected, 1), _figure(row.ratio, 2))
+        table.add_row(row.name, *cells, f"{_figure(row.low, 2)} to {_figure(row.high, 2)}", row.band)
     return table
+
+
+def _figure(value: float | None, places: int) -> str:
+    return "-" if value is None else f"{value:.{places}f}"
 
 
 def _say(console: Console, differences: list[str], nation: Nation) -> None:
     if not differences:
         console.print(
             f"Compared with the truth of all {len(nation.children):,} children: operations, infections, quality of life, survival and "
-            "every reported count are equal. The two hospitals that treat differently stand out; of the others no more than chance allows."
+            f"every reported count are equal. {compare.on_standing_out(nation)}"
         )
         return
     console.print(f"{len(differences)} differences from the truth:", style="bold")
@@ -152,8 +158,13 @@ def _say(console: Console, differences: list[str], nation: Nation) -> None:
         console.print(f"  {difference}", markup=False)
 
 
+def _different(nation: Nation) -> Hospital:
+    """The hospital with fewer good outcomes: there is most to look at."""
+    return max(nation.hospitals, key=lambda hospital: hospital.quality)
+
+
 def _say_what_to_open(console: Console, base: str, cast: setting.Cast, nation: Nation) -> None:
-    worst = max(nation.hospitals, key=lambda hospital: hospital.quality)
+    worst = _different(nation)
     user = f"audit-{worst.ods.lower()}"
     rows = (
         ("Start page", base),
@@ -161,7 +172,7 @@ def _say_what_to_open(console: Console, base: str, cast: setting.Cast, nation: N
         ("Hospital page", f"{base}/hospital/{worst.ods}"),
         ("  sign in as", f"{user}   password {cast.passwords[user]}"),
         ("  or, for all hospitals", f"national   password {cast.passwords['national']}"),
-        ("An operative record to fill in", f"{base}/operative-record"),
+        ("An operative record to fill in", f"{base}/operative-record" + (f"?patient={cast.child}" if cast.child else "")),
         ("A parent's link", cast.link or "none is open"),
         ("API documentation", f"{base}/documentation"),
         ("FHIR base", f"{base}/fhir"),

@@ -6,17 +6,19 @@ from app import names
 from app.demo.nation import Child, Nation
 from app.demo.report import Row
 from app.demo.truth import tally
+from app.measures.comparison import BANDS
 from app.outcomes.case_facts import CaseFacts
 from app.registry.consumer import all_case_facts
 from app.security.access import SYSTEM
 from app.store.protocol import Store
 
+BETTER, FEWER = BANDS["better"], BANDS["fewer-good"]
 SHOWN = 20  # differences that are printed
 
 
 async def children(store: Store, nation: Nation) -> list[str]:
     """Operations, infections, quality of life and survival of every child, against the truth."""
-    facts = await _facts_by_number(store)
+    facts = await facts_by_number(store)
     found: list[str] = []
     for child in nation.children:
         told = facts.pop(child.nhs_number, None)
@@ -29,7 +31,8 @@ async def children(store: Store, nation: Nation) -> list[str]:
     return found + [f"a case that belongs to no simulated child: {case.case}" for case in facts.values()]
 
 
-async def _facts_by_number(store: Store) -> dict[str, CaseFacts]:
+async def facts_by_number(store: Store) -> dict[str, CaseFacts]:
+    """Every case's facts by the child's NHS number."""
     numbers: dict[str, str] = {}
     async for stored in store.scan(SYSTEM, ["Patient"]):
         for identifier in stored.resource.get("identifier", ()):
@@ -68,17 +71,31 @@ def reports(rows: list[Row], nation: Nation) -> list[str]:
 
 def standing_out(rows: list[Row], nation: Nation) -> list[str]:
     """The different hospitals must stand out; the others no more often than chance allows (1 in 100)."""
+    if not _enough(nation):
+        return []
     quality = {hospital.ods: hospital.quality for hospital in nation.hospitals}
     found = []
     for row in rows:
-        expected = {True: "better than expected", False: "fewer good outcomes than expected"}.get(quality[row.hospital] < 0)
+        expected = BETTER if quality[row.hospital] < 0 else FEWER
         if quality[row.hospital] and row.band != expected:
             found.append(f"{row.hospital} treats differently, but its band is: {row.band}")
     alike = [row for row in rows if not quality[row.hospital]]
-    flagged = sum(row.band in ("better than expected", "fewer good outcomes than expected") for row in alike)
+    flagged = sum(row.band in (BETTER, FEWER) for row in alike)
     if stats.binom.sf(flagged - 1, len(alike), 0.05) < 0.01:
         found.append(f"{flagged} of {len(alike)} hospitals that are alike stand out")
     return found
+
+
+def on_standing_out(nation: Nation) -> str:
+    """What can be said of it where there were no differences."""
+    if not _enough(nation):
+        return "So small a nation cannot show which hospitals differ; that was not judged."
+    return "The two hospitals that treat differently stand out; of the others no more than chance allows."
+
+
+def _enough(nation: Nation) -> bool:
+    """Whether hospitals have so many children that a difference must show."""
+    return len(nation.children) >= 100 * len(nation.hospitals)
 
 
 def letters(addresses: set[str], nation: Nation) -> list[str]:

@@ -23,10 +23,10 @@ class Row:
     cases: int
     known: int
     observed: int
-    expected: float
-    ratio: float
-    low: float
-    high: float
+    expected: float | None
+    ratio: float | None
+    low: float | None
+    high: float | None
     band: str
 
 
@@ -74,18 +74,15 @@ async def _row(client: httpx.AsyncClient, token: str, hospital: Hospital, start:
     group = report["group"][0]
     counts = {p["code"]["coding"][0]["code"]: p["count"] for p in group["population"]}
     parts = {e["url"].rpartition("/")[2]: e for e in group["extension"]}
-    compared = _values(parts["measure-comparison"])
+    compared = _values(parts["measure-comparison"]) if "measure-comparison" in parts else {}
     return Row(
         hospital.ods,
         hospital.name,
         counts["initial-population"],
         counts["denominator"] - counts.get("denominator-exclusion", 0) - counts.get("denominator-exception", 0),
         counts["numerator"],
-        float(compared["expected"]),
-        float(compared["ratio"]),
-        float(compared["ratioLow"]),
-        float(compared["ratioHigh"]),
-        compared["band"]["text"],
+        *(float(compared[key]) if key in compared else None for key in ("expected", "ratio", "ratioLow", "ratioHigh")),
+        compared["band"]["text"] if "band" in compared else "no comparison",
     )
 
 

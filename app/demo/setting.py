@@ -33,6 +33,7 @@ class Cast(msgspec.Struct):
     seed: int
     today: str  # the day for which the nation was simulated
     played: bool = False
+    child: str = ""  # Patient id of a child at the hospital that stands out, to fill in an operative record for
     link: str = ""  # of a parent who has not answered, to try the pages with
 
 
