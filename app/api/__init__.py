@@ -61,7 +61,7 @@ def routes(context: Context) -> list[BaseRoute]:
         return await _dispatch(found, call, entry)
 
     bundles, metadata = Bundles(dispatch), Metadata()
-    at("/{type}/{id:fhirid}", GET=read.read, PUT=create_update.put, DELETE=create_update.remove)
+    at("/{type}/{id:fhirid}", GET=read.read, PUT=create_update.put, PATCH=create_update.patch_one, DELETE=create_update.remove)
     at(
         "/metadata",
         policy="open",
@@ -75,6 +75,7 @@ def routes(context: Context) -> list[BaseRoute]:
         GET=search.search_type,
         POST=create_update.post,
         PUT=create_update.put_where,
+        PATCH=create_update.patch_one_where,
         DELETE=create_update.remove_where,
     )
     at("/{type}/_search", POST=search.search_type)

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from app.api.endpoint import Call
-from app.api.entries import ORDER, Entry, answered, read_entries, status_line
+from app.api.entries import ORDER, WRITES, Entry, answered, read_entries, status_line
 from app.api.respond import Reply, represent_value
 from app.api.transaction import Outcome, transact
 from app.fhir import codec
@@ -48,7 +48,7 @@ class Bundles:
 
     async def _transaction(self, call: Call, bundle: dict[str, Any], decode: Callable[[], dict[str, Any]]) -> Reply:
         entries = read_entries(bundle, call.base)
-        reads = [entry for entry in entries if entry.method not in ("POST", "PUT", "DELETE")]
+        reads = [entry for entry in entries if entry.method not in WRITES]
         for entry in reads:
             await self._rehearse(call, entry, entries)
         fresh = [bundle]  # the first attempt takes the one that was validated

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from app.api.endpoint import Call
+from app.api.patch import FORMATS
 from app.api.respond import Reply, represent
 from app.api.types import served
 from app.fhir import codec
@@ -14,7 +15,7 @@ from app.fhir.errors import BadRequest
 from app.fhir.operations import Operation
 
 _PUBLISHED = "2026-11-23"
-_INTERACTIONS = ("read", "vread", "update", "delete", "history-instance", "history-type", "create", "search-type")
+_INTERACTIONS = ("read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type")
 _SANDBOX = "SANDBOX: nobody signs in, whoever asks is a national administrator, and it listens on this machine alone. Put no real child's data in it."
 _SECURED = (
     "API tokens as 'Authorization: Bearer csor_...'. A hospital or vendor sees the children of its own hospitals; "
@@ -93,6 +94,7 @@ def statement(base: str, operations: Sequence[Operation], *, sandbox: bool) -> d
         "software": {"name": "CSOR", "version": version("csor")},
         "implementation": {"description": _SANDBOX if sandbox else "Children's Surgery Outcome Reporting", "url": base},
         "fhirVersion": "4.0.1",
+        "patchFormat": list(FORMATS),
         "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
         "rest": [
             {

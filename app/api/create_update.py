@@ -1,7 +1,8 @@
-"""create, update and delete as routes: headers in, headers out."""
+"""create, update, patch and delete as routes: headers in, headers out."""
 
-from app.api.endpoint import Call
+from app.api.endpoint import ENTRY_BODY, Call
 from app.api.negotiate import version_of
+from app.api.patch import Change, change_in, change_of, patch, patch_where
 from app.api.respond import Reply, location, represent, represent_value, version_headers
 from app.api.types import known
 from app.api.write import Done, create, delete, delete_where, update, update_where
@@ -50,6 +51,27 @@ async def put_where(call: Call) -> Reply:
     query = _condition(call)
     done = await update_where(call.context, call.access, type, query, resource, if_version=_if_match(call), base=call.base)
     return written(call, done)
+
+
+async def patch_one(call: Call) -> Reply:
+    """patch, in any of its three forms."""
+    type = known(call.path["type"])
+    change = await _change(call)
+    return written(call, await patch(call.context, call.access, type, call.path["id"], change, if_version=_if_match(call)))
+
+
+async def patch_one_where(call: Call) -> Reply:
+    """Conditional patch."""
+    type = known(call.path["type"])
+    change = await _change(call)
+    query = _condition(call)
+    done = await patch_where(call.context, call.access, type, query, change, if_version=_if_match(call), base=call.base)
+    return written(call, done)
+
+
+async def _change(call: Call) -> Change:
+    entry = call.scope.get(ENTRY_BODY)
+    return change_in(entry()) if entry is not None else change_of(call.header("content-type") or "", await call.body())
 
 
 async def remove(call: Call) -> Reply:

@@ -12,7 +12,8 @@ from app.api.types import known
 from app.fhir.errors import BadRequest, FHIRError, Issue, NotFound
 from app.store.protocol import Stored
 
-ORDER = ("DELETE", "POST", "PUT", "PATCH", "GET", "HEAD")  # R4, 3.1.0.11.2
+WRITES = ("DELETE", "POST", "PUT", "PATCH")
+ORDER = (*WRITES, "GET", "HEAD")  # R4, 3.1.0.11.2
 MOST = 20_000
 
 
@@ -37,11 +38,11 @@ class Entry:
 
     @property
     def condition(self) -> str | None:
-        """The search that decides what it is about: of a conditional create, update or delete."""
+        """The search that decides what it is about: of a conditional create, update, patch or delete."""
         if self.method == "POST":
             exists = self.request.get("ifNoneExist")
             return str(exists).partition("?")[2] or str(exists) if exists else None
-        return self.query if self.method in ("PUT", "DELETE") and not self.id else None
+        return self.query if self.method in ("PUT", "PATCH", "DELETE") and not self.id else None
 
     def located(self, error: FHIRError) -> FHIRError:
         """The same error, of the same kind, placed at this entry."""
@@ -93,7 +94,7 @@ def _entry(index: int, entry: Mapping[str, Any], base: str) -> Entry:
 
 
 def check_write(entry: Entry) -> None:
-    """Raises BadRequest where a POST, PUT or DELETE of a transaction is not to a type or an instance."""
+    """Raises BadRequest where a write of a transaction is not to a type or an instance."""
     try:
         known(entry.type)
     except NotFound as error:

@@ -12,16 +12,17 @@ from app.api.conditional import find, settle
 from app.api.context import Context
 from app.api.entries import ORDER, Entry, check_write, read_entries
 from app.api.negotiate import version_of
+from app.api.patch import change_in, changed, permit
 from app.api.write import checked_id, checked_type, joined
 from app.fhir.definitions import r4
-from app.fhir.errors import BadRequest, FHIRError, Invalid, PreconditionFailed
+from app.fhir.errors import BadRequest, FHIRError, Invalid, NotFound, PreconditionFailed
 from app.fhir.references import places, rewrite
 from app.ids import new_id
 from app.security.access import Access
 from app.security.scopes import require
 from app.store.protocol import Delete, Guard, GuardFailed, Put, Stored, VersionConflict, Write
 
-_VERBS = {"POST": "c", "PUT": "u", "DELETE": "d"}
+_VERBS = {"POST": "c", "PUT": "u", "PATCH": "u", "DELETE": "d"}
 _LOCAL = ("urn:uuid:", "urn:oid:")
 
 
@@ -44,6 +45,7 @@ class _Decided:
     identity: dict[int, str] = field(default_factory=dict)  # entry index -> Type/id
     mapping: dict[str, str] = field(default_factory=dict)  # fullUrl -> Type/id
     found: dict[int, Stored | None] = field(default_factory=dict)  # what a condition matched
+    patched: dict[int, int] = field(default_factory=dict)  # entry index -> the version that was patched
 
 
 async def transact(context: Context, access: Access, again: Callable[[], dict[str, Any]], base: str) -> dict[int, Outcome]:
@@ -60,6 +62,7 @@ async def transact(context: Context, access: Access, again: Callable[[], dict[st
             require(access, entry.type, _VERBS[entry.method])
         decided = _Decided()
         await _identify(context, access, entries, decided, base)
+        await _patch(context, access, entries, decided)
         await _resolve(context, access, entries, decided, base)
         await _collect(context, access, entries, decided)
         try:
@@ -103,7 +106,7 @@ async def _identify(context: Context, access: Access, entries: Sequence[Entry], 
 def _name(entry: Entry, decided: _Decided) -> None:
     match = decided.found.get(entry.index)
     resource = entry.resource or {}
-    if entry.method != "DELETE":
+    if entry.method not in ("DELETE", "PATCH"):
         checked_type(resource, entry.type)
     if entry.id:
         id = entry.id if entry.method == "DELETE" else checked_id(entry.id)
@@ -115,6 +118,8 @@ def _name(entry: Entry, decided: _Decided) -> None:
             raise BadRequest("The condition matches a resource with another id than the body.", expression="id")
     elif entry.method == "DELETE":
         return
+    elif entry.method == "PATCH":
+        raise NotFound(f"Nothing matches the condition, so there is no {entry.type} to patch.")
     else:
         id = checked_id(resource["id"]) if entry.method == "PUT" and "id" in resource else new_id()
     decided.identity[entry.index] = f"{entry.type}/{id}"
@@ -123,6 +128,20 @@ def _name(entry: Entry, decided: _Decided) -> None:
         and decided.mapping.setdefault(entry.full_url, decided.identity[entry.index]) != decided.identity[entry.index]
     ):
         raise BadRequest("Two entries have the same fullUrl.")
+
+
+async def _patch(context: Context, access: Access, entries: Sequence[Entry], decided: _Decided) -> None:
+    """Puts in the place of each patch the resource that it leaves."""
+    for entry in entries:
+        if entry.method != "PATCH" or entry.resource is None:
+            continue
+        try:
+            permit(access, entry.type)
+            stored = await context.store.read(access, entry.type, decided.identity[entry.index].partition("/")[2])
+            entry.resource = changed(stored, change_in(entry.resource))
+            decided.patched[entry.index] = stored.version
+        except FHIRError as error:
+            raise entry.located(error) from error
 
 
 async def _resolve(context: Context, access: Access, entries: Sequence[Entry], decided: _Decided, base: str) -> None:
@@ -193,7 +212,8 @@ async def _collect(context: Context, access: Access, entries: Sequence[Entry], d
             if new and entry.method == "PUT":
                 require(access, entry.type, "c")
             decided.place[entry.index] = len(decided.writes)
-            decided.writes.append(Put(entry.resource, 0 if new else if_version, unchanged_ok=not new))
+            version = 0 if new else decided.patched.get(entry.index) if if_version is None else if_version
+            decided.writes.append(Put(entry.resource, version, unchanged_ok=not new))
             if context.hooks:
                 writes, guards = await joined(context, access, entry.resource)
                 extra += writes
@@ -206,14 +226,14 @@ async def _collect(context: Context, access: Access, entries: Sequence[Entry], d
 async def _stale(
     context: Context, access: Access, entries: Sequence[Entry], decided: _Decided, error: VersionConflict
 ) -> FHIRError:
-    """The same error at the entry whose If-Match does not hold; with none to blame, a hook's read was overtaken: decide again."""
+    """The same error at the entry whose If-Match does not hold; with none to blame, what a hook or a patch read was overtaken: decide again."""
     for entry in entries:
         if not entry.request.get("ifMatch") or entry.index not in decided.identity:
             continue
         current = await context.store.read_many(access, [decided.identity[entry.index]])
         if [stored.version for stored in current] != [version_of(str(entry.request["ifMatch"]), "ifMatch")]:
             return entry.located(error)
-    return GuardFailed("Others were faster.") if context.hooks else error
+    return GuardFailed("Others were faster.") if context.hooks or decided.patched else error
 
 
 def _outcomes(entries: Sequence[Entry], decided: _Decided, results: Sequence[Stored | None]) -> dict[int, Outcome]:

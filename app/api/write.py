@@ -57,12 +57,13 @@ async def joined(context: Context, access: Access, resource: dict[str, Any]) -> 
     return writes, guards
 
 
-async def _put(context: Context, access: Access, put: Put, guards: list[Guard]) -> Done:
-    writes, more = await joined(context, access, put.resource)
+async def put(context: Context, access: Access, write: Put, guards: list[Guard]) -> Done:
+    """One resource, with what the hooks want beside it."""
+    writes, more = await joined(context, access, write.resource)
     try:
-        results = await context.store.commit(access, [put, *writes], [*guards, *more])
+        results = await context.store.commit(access, [write, *writes], [*guards, *more])
     except VersionConflict as error:
-        if writes and not put.if_version:  # no version that the caller named: a hook's own read was overtaken, so decide again
+        if writes and not write.if_version:  # no version that the caller named: a hook's own read was overtaken, so decide again
             raise GuardFailed("Others were faster.") from error
         raise
     stored = results[0]
@@ -92,7 +93,7 @@ async def create(
             if match is not None:
                 return Done(match, 200)
             guards.append(guard)
-        return await _put(context, access, Put({**resource, "id": new_id()}, if_version=0), guards)
+        return await put(context, access, Put({**resource, "id": new_id()}, if_version=0), guards)
 
     return await settle(attempt)
 
@@ -108,7 +109,7 @@ async def update(
         told = f"has the id '{str(resource['id'])[:64]}'" if "id" in resource else "has no id"
         raise BadRequest(f"The URL says {type}/{id}, but the body {told}.", expression=f"{type}.id")
     check(resource)
-    return await settle(lambda: _put(context, access, Put(resource, if_version=if_version, unchanged_ok=True), []))
+    return await settle(lambda: put(context, access, Put(resource, if_version=if_version, unchanged_ok=True), []))
 
 
 async def update_where(
@@ -136,10 +137,10 @@ async def update_where(
             if if_version:
                 raise PreconditionFailed("If-Match names a version, but nothing matches the condition.")
             new = resource if "id" in resource else {**resource, "id": new_id()}
-            return await _put(context, access, Put(new, if_version=0), [guard])
+            return await put(context, access, Put(new, if_version=0), [guard])
         if resource.get("id", match.id) != match.id:
             raise BadRequest(f"The condition matches {match.reference}, but the body has another id.", expression=f"{type}.id")
-        return await _put(context, access, Put({**resource, "id": match.id}, if_version=if_version, unchanged_ok=True), [guard])
+        return await put(context, access, Put({**resource, "id": match.id}, if_version=if_version, unchanged_ok=True), [guard])
 
     return await settle(attempt)
 

@@ -64,15 +64,15 @@ def _depth(place: Place) -> int:
 
 
 def _add(operation: Operation, whole: dict[str, Any], budget: Budget) -> None:
-    place = _only(locate(operation.path, whole), "add")
+    place = _only(locate(operation.path, whole, budget), "add")
     element = _element(place, operation.name)
     store(place.node.value, _content(operation, element, _depth(place), budget), element, place.path)
 
 
-def _list(operation: Operation, whole: dict[str, Any]) -> tuple[Place, Element, Places]:
+def _list(operation: Operation, whole: dict[str, Any], budget: Budget) -> tuple[Place, Element, Places]:
     """The holder of a list, its element, and the items that are there."""
     tree, name = split(operation.path)
-    place = _only(locate_tree(tree, whole), f"the way to '{name}'")
+    place = _only(locate_tree(tree, whole, budget), f"the way to '{name}'")
     element = _element(place, name)
     if not element.is_list:
         raise PatchError(f"'{name}' is no list.", expression=place.path)
@@ -80,7 +80,7 @@ def _list(operation: Operation, whole: dict[str, Any]) -> tuple[Place, Element, 
 
 
 def _insert(operation: Operation, whole: dict[str, Any], budget: Budget) -> None:
-    place, element, items = _list(operation, whole)
+    place, element, items = _list(operation, whole, budget)
     if operation.index > len(items):
         raise PatchError(
             f"there are {len(items)} items, so no place {operation.index}.", expression=f"{place.path}.{element.name}"
@@ -88,8 +88,8 @@ def _insert(operation: Operation, whole: dict[str, Any], budget: Budget) -> None
     insert(place.node.value, _content(operation, element, _depth(place), budget), operation.index)
 
 
-def _move(operation: Operation, whole: dict[str, Any], _budget: Budget) -> None:
-    place, element, items = _list(operation, whole)
+def _move(operation: Operation, whole: dict[str, Any], budget: Budget) -> None:
+    place, element, items = _list(operation, whole, budget)
     for number in (operation.source, operation.destination):
         if number >= len(items):
             raise PatchError(f"there are {len(items)} items, so no place {number}.", expression=f"{place.path}.{element.name}")
@@ -100,8 +100,8 @@ def _move(operation: Operation, whole: dict[str, Any], _budget: Budget) -> None:
             values.insert(operation.destination, values.pop(operation.source))
 
 
-def _delete(operation: Operation, whole: dict[str, Any], _budget: Budget) -> None:
-    found = locate(operation.path, whole)
+def _delete(operation: Operation, whole: dict[str, Any], budget: Budget) -> None:
+    found = locate(operation.path, whole, budget)
     if not found:
         return
     _take_out(_only(found, "delete"))
@@ -142,7 +142,7 @@ def _put(place: Place, one: Content) -> None:
 
 
 def _replace(operation: Operation, whole: dict[str, Any], budget: Budget) -> None:
-    place = _only(locate(operation.path, whole), "replace")
+    place = _only(locate(operation.path, whole, budget), "replace")
     if place.holder is None or place.parent is None:
         raise PatchError("the whole resource cannot be replaced by a patch: update it.", expression=place.path)
     kind = place.parent.node.type if place.holder is place.parent.node.value else "Element"

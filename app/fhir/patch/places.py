@@ -14,6 +14,7 @@ from app.fhir.fhirpath.compiler import Compiler
 from app.fhir.fhirpath.syntax import Binary, Call, Index, Literal, Member, Special, Syntax, TypeTest, Variable
 from app.fhir.fhirpath.types import is_of, resolve_type_name
 from app.fhir.fhirpath.values import singleton
+from app.fhir.patch.values import Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ class Place:
 Places = list[Place]
 
 
-def locate(path: str, resource: dict[str, Any]) -> Places:
+def locate(path: str, resource: dict[str, Any], budget: Budget) -> Places:
     """The places that `path` leads to. Raises FHIRPathError, BadRequest for a path that computes instead of leading, TooCostly."""
-    return locate_tree(compile(path).tree, resource)
+    return locate_tree(compile(path).tree, resource, budget)
 
 
 def split(path: str) -> tuple[Syntax, str]:
@@ -51,13 +52,17 @@ def split(path: str) -> tuple[Syntax, str]:
     return tree.target or Special("$this"), tree.name
 
 
-def locate_tree(tree: Syntax, resource: dict[str, Any]) -> Places:
+def locate_tree(tree: Syntax, resource: dict[str, Any], budget: Budget) -> Places:
     """`locate` of a part of an expression."""
     root = Place(Node(resource, str(resource.get("resourceType", ""))))
+    walk = _Walk(root)
+    walk.env.steps = budget.steps
     try:
-        return _Walk(root).places(tree, root)
+        return walk.places(tree, root)
     except (AttributeError, TypeError, KeyError, ValueError, ArithmeticError) as problem:
         raise FHIRPathError("FHIRPath: the resource has not the shape of its type along the path") from problem
+    finally:
+        budget.steps = max(0, walk.env.steps)
 
 
 class _Walk:
@@ -89,7 +94,9 @@ class _Walk:
         )
 
     def _members(self, found: Places, name: str) -> Places:
-        return [child for place in found for child in children(place, name)]
+        below = [child for place in found for child in children(place, name)]
+        self.env.spend(len(found) + len(below))
+        return below
 
     def _at(self, found: Places, index: int) -> Places:
         return found[index : index + 1] if index >= 0 else []

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from lxml import etree
 
 from app.fhir.errors import BadRequest
+from app.fhir.patch.values import Budget
 
 MAX_LENGTH = 4000
 MAX_STEPS = 100
@@ -59,7 +60,7 @@ class Text(NamedTuple):
 Found = etree._Element | Attribute | Text
 
 
-def select(document: etree._Element, selector: str, prefixes: Prefixes) -> list[Found]:
+def select(document: etree._Element, selector: str, prefixes: Prefixes, budget: Budget) -> list[Found]:
     """What the selector finds under `document`, whose only element is the root. Raises BadRequest with the place where it does not parse."""
     if len(selector) > MAX_LENGTH:
         raise BadRequest(f"A selector has at most {MAX_LENGTH} characters.")
@@ -75,7 +76,11 @@ def select(document: etree._Element, selector: str, prefixes: Prefixes) -> list[
             tests.append(test)
             at = test.end()
         groups = [_step(one, step[0], prefixes) for one in found if isinstance(one, etree._Element)]
+        searched = list(document.iter()) if step[0].startswith("id(") else found
+        budget.look(sum(1 + len(one) for one in searched if isinstance(one, etree._Element)))
         for test in tests:
+            if test["left"]:
+                budget.look(sum(1 for group in groups for one in group if isinstance(one, etree._Element) for _ in one.iter()))
             groups = [_kept(group, test, prefixes) for group in groups]
         found = [one for group in groups for one in group]
         if at == len(selector):

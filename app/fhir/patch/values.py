@@ -7,7 +7,8 @@ from typing import Any
 from app.fhir import codec
 from app.fhir.errors import TooCostly
 
-MAX_NODES = 1_000_000
+MAX_NODES = 250_000
+MAX_STEPS = 1_000_000
 
 
 def copied(value: Any) -> Any:
@@ -47,10 +48,17 @@ def weight(value: Any) -> tuple[int, int]:
 
 
 class Budget:
-    """What a patch may still copy in, and how deep it may put it."""
+    """What a whole patch may still copy in and look at, and how deep it may put things."""
 
     def __init__(self) -> None:
         self.nodes = MAX_NODES
+        self.steps = MAX_STEPS
+
+    def look(self, nodes: int) -> None:
+        """Counts the nodes that a search for a place has passed. Raises TooCostly."""
+        self.steps -= nodes
+        if self.steps < 0:
+            raise TooCostly(f"The patch looks at more than {MAX_STEPS} elements on its way to its places.")
 
     def spend(self, value: Any, at_depth: int, expression: str | None = None) -> None:
         """Raises TooCostly where `value`, put at that depth, would be too much."""

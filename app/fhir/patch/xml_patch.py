@@ -13,6 +13,7 @@ from app.fhir import xml
 from app.fhir.errors import BadRequest, FHIRError, TooCostly
 from app.fhir.patch.errors import MAX_OPERATIONS, PatchError
 from app.fhir.patch.selector import Attribute, Found, Text, select
+from app.fhir.patch.values import Budget
 
 PREFIXES = {"f": xml.FHIR, "h": xml.XHTML}
 _NAMESPACE = "namespace::"
@@ -36,13 +37,14 @@ def patched(document: etree._Element, patch: etree._Element) -> etree._Element:
         raise TooCostly(f"The patch has {len(operations)} operations; at most {MAX_OPERATIONS} are taken at once.")
     holder = etree.Element("document")  # so that the root has a parent, as in XPath
     holder.append(document)
+    budget = Budget()
     for operation in operations:
-        _apply(operation, holder)
+        _apply(operation, holder, budget)
     [root] = holder.iterchildren(etree.Element)
     return root
 
 
-def _apply(operation: etree._Element, holder: etree._Element) -> None:
+def _apply(operation: etree._Element, holder: etree._Element, budget: Budget) -> None:
     line = cast("int | None", operation.sourceline)
     kind = etree.QName(operation).localname
     selector = operation.get("sel")
@@ -50,7 +52,7 @@ def _apply(operation: etree._Element, holder: etree._Element) -> None:
         raise BadRequest(f"'{kind[:40]}' is not an operation: add, replace or remove, with the attribute 'sel'.", line=line)
     declared = {prefix: uri for prefix, uri in operation.nsmap.items() if prefix is not None}
     try:
-        found = select(holder, selector, {**PREFIXES, **declared, "": operation.nsmap.get(None) or xml.FHIR})
+        found = select(holder, selector, {**PREFIXES, **declared, "": operation.nsmap.get(None) or xml.FHIR}, budget)
         if len(found) != 1:
             told = "nothing" if not found else f"{len(found)} nodes"
             raise PatchError(f"The selector {selector[:200]} finds {told}; an operation needs exactly one.")
