@@ -50,6 +50,7 @@ class Documentation:
             often=[each for each in rest["resource"] if each["type"] in OFTEN],
             operations=_operations(rest),
             interactions=sorted({each["code"] for resource in rest["resource"] for each in resource["interaction"]}),
+            defined={o["name"]: o.get("definition", "") for each in (rest, *rest["resource"]) for o in each.get("operation", ())},
             definitions={o.name: o.definition for o in self._context.operations},
         )
 

@@ -38,6 +38,7 @@ PAGES = {
     "/hospital": "staff",
     "/public": "open",
     "/documentation": "open",
+    "/{path:path}": "open",
 }
 ROOT_PAGES = {"/": "open"}
 

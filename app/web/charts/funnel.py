@@ -6,6 +6,7 @@ ranks: hospitals stand by their number of children.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from markupsafe import Markup
@@ -33,8 +34,7 @@ class Point:
 def funnel(id: str, title: str, description: str, points: Sequence[Point], *, target: float) -> Markup:
     """`target` is the average chance of the event, 0..1: it sets how fast the limits close."""
     most = max(point.cases for point in points) * 1.08 + 2
-    sizes = np.unique(np.geomspace(FEWEST, max(most, FEWEST + 1), 80))
-    curves = {p: _limit(sizes, target, p) for p in (0.001, 0.025, 0.975, 0.999)}
+    sizes, curves = _curves(most, target)
     least = min(point.cases for point in points)
     ratios = [point.ratio for point in points]
     near = [float(np.interp(least, sizes, curves[p])) for p in (0.001, 0.999)]
@@ -57,10 +57,15 @@ def funnel(id: str, title: str, description: str, points: Sequence[Point], *, ta
     return drawing(id, title, description, WIDTH, HEIGHT, parts)
 
 
-def _limit(sizes: Floats, target: float, p: float) -> Floats:
-    """A limit as a ratio, without the small waves that whole children make: it only ever closes in."""
-    limit = binomial_limit(sizes, target, p) / target
-    return np.asarray(np.maximum.accumulate(limit) if p < 0.5 else np.minimum.accumulate(limit))
+@lru_cache(maxsize=64)
+def _curves(most: float, target: float) -> tuple[Floats, dict[float, Floats]]:
+    """Sizes, and the limits at each as ratios, by probability: without the small waves that whole children make, they only ever close in. 15 ms."""
+    sizes = np.unique(np.geomspace(FEWEST, max(most, FEWEST + 1), 80))
+    curves = {}
+    for p in (0.001, 0.025, 0.975, 0.999):
+        limit = binomial_limit(sizes, target, p) / target
+        curves[p] = np.asarray(np.maximum.accumulate(limit) if p < 0.5 else np.minimum.accumulate(limit))
+    return sizes, curves
 
 
 def _axes(x: Scale, y: Scale) -> list[Markup]:
