@@ -1,5 +1,7 @@
 """The facade's own operations: `$validate` and Patient `$everything`, as the standard defines them."""
 
+import asyncio
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,12 +10,13 @@ from typing import Any
 from app.api import bundles
 from app.api.search import in_compartment
 from app.api.types import known
+from app.content import PROFILES, TERMINOLOGY
 from app.fhir.definitions import r4
 from app.fhir.errors import BadRequest, Issue, operation_outcome
 from app.fhir.operations import Operation, OperationRequest
 from app.fhir.search.query import parse
 from app.fhir.search.types import Plan
-from app.fhir.validation import validate
+from app.fhir.validation import Validator
 from app.security.access import Access
 from app.security.scopes import permits
 from app.store.protocol import Store, Stored
@@ -69,14 +72,19 @@ async def _validate(access: Access, request: OperationRequest) -> Mapping[str, A
         if request.value("mode") == "delete":
             return operation_outcome([Issue("information", "informational", "It can be deleted.")])
         raise BadRequest("$validate needs a resource.", expression="Parameters.parameter")
-    if request.value("profile"):
-        raise BadRequest("Validation against a profile is not built: the structure of R4 is what $validate judges.")
     if not isinstance(resource, dict) or resource.get("resourceType") != (request.type or resource.get("resourceType")):
         return operation_outcome([Issue("error", "invalid", f"This is not a {request.type}.", "resourceType")])
-    issues = validate(resource)
-    return operation_outcome(
-        issues or [Issue("information", "informational", "Valid: the resource keeps to the structure of R4.")]
-    )
+    profiles = [str(each) for each in request.values("profile")]
+    issues = await asyncio.to_thread(lambda: validator().validate(resource, profiles))
+    if not any(issue.severity in ("error", "fatal") for issue in issues):
+        issues = [Issue("information", "informational", "Valid: no error was found."), *issues]
+    return operation_outcome(issues)
+
+
+@functools.cache
+def validator() -> Validator:
+    """Everything: R4, and the profiles and terminology that are shipped. Made at the first `$validate`."""
+    return Validator(packages=[PROFILES, TERMINOLOGY])
 
 
 async def _everything(store: Store, access: Access, request: OperationRequest) -> bytes:

@@ -149,7 +149,7 @@ class _Counted(io.RawIOBase):
 
 def read_archive(stream: BinaryIO | gzip.GzipFile) -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of the JSON and XML files in a tar stream, one in memory at a time."""
-    with tarfile.open(fileobj=_Counted(stream), mode="r|") as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=_Counted(stream), mode="r|") as tar:
         for count, member in enumerate(tar):
             name = PurePosixPath(member.name.replace("\\", "/"))
             if count > MAX_FILES:

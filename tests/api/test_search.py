@@ -11,7 +11,7 @@ async def ward(fhir: httpx.AsyncClient) -> httpx.AsyncClient:
     """Two children, three observations of the first and one of the second."""
     for id, family in (("a", "Adams"), ("b", "Brown")):
         await fhir.put(
-            f"/Patient/{id}", json=patient(id=id, name=[{"family": family}], active=True, contact=[{"gender": "male"}])
+            f"/Patient/{id}", json=patient(id=id, name=[{"family": family}], active=True, contact=[{"name": {"text": "A parent"}}])
         )
     for n, subject in enumerate(["a", "a", "a", "b"]):
         body = observation(f"Patient/{subject}", effectiveDateTime=f"2024-01-0{n + 1}", id=f"o{n}")
@@ -30,7 +30,7 @@ async def test_a_searchset_is_valid_and_says_what_it_is(ward: httpx.AsyncClient)
     assert bundle["link"][0] == {"relation": "self", "url": f"{BASE}/Patient?family=adams&_count=50"}
     assert "total" not in bundle
     judged = await ward.post("/Bundle/$validate", json=bundle)
-    assert [i["severity"] for i in judged.json()["issue"]] == ["information"], judged.text
+    assert "error" not in [i["severity"] for i in judged.json()["issue"]], judged.text
 
 
 async def test_pages_follow_their_links_and_lose_nothing(ward: httpx.AsyncClient) -> None:

@@ -189,7 +189,9 @@ def _bound(definition: Resource) -> str:
 
 def _type_profile(definition: Resource) -> str:
     """R4's own types use one profile of a data type only: SimpleQuantity."""
-    return next((str(profile).removeprefix(_FHIR) for each in definition.get("type", []) for profile in each.get("profile", [])), "")
+    return next(
+        (str(profile).removeprefix(_FHIR) for each in definition.get("type", []) for profile in each.get("profile", [])), ""
+    )
 
 
 def _type_names(definition: Resource) -> tuple[str, ...]:

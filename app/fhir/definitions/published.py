@@ -81,7 +81,8 @@ def _slim_element(element: Resource) -> Resource:
         slim["binding"] = {key: element["binding"][key] for key in ("strength", "valueSet") if key in element["binding"]}
     if "constraint" in element:
         slim["constraint"] = [
-            {key: each[key] for key in ("key", "severity", "human", "expression") if key in each} for each in element["constraint"]
+            {key: each[key] for key in ("key", "severity", "human", "expression") if key in each}
+            for each in element["constraint"]
         ]
     return slim
 

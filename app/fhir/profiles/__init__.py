@@ -31,7 +31,9 @@ class Profiles:
 
     def rules_of(self, type_name: str) -> Iterable[Rule]:
         """What is asked of every object of a type: its extensions."""
-        if type_name != "Element" and "extension" in r4().elements(type_name):  # companions are judged with the object that has them
+        if type_name != "Element" and "extension" in r4().elements(
+            type_name
+        ):  # companions are judged with the object that has them
             yield extensions.rule_of(self._conformance, type_name)
 
     def declared(self, resource: Mapping[str, Any], path: Path, report: Report) -> None:
@@ -55,7 +57,10 @@ class Profiles:
             kind = self.library.type_of(url)
             if not kind:
                 report.note(
-                    unknown, "not-found", where, f"The profile '{url[:200]}' is not known here, so this was not checked against it: load it."
+                    unknown,
+                    "not-found",
+                    where,
+                    f"The profile '{url[:200]}' is not known here, so this was not checked against it: load it.",
                 )
             elif kind not in r4().ancestors(report.scope.type):
                 report.add("invalid", where, f"This claims to be a {kind}, but is a {report.scope.type}.")

@@ -5,7 +5,6 @@ profile that refers to itself, or a resource that does, ends.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from app.fhir.definitions import r4
 from app.fhir.profiles import rules
@@ -22,7 +21,19 @@ Check = Callable[[Item, Run], None]
 class Plan:
     """What one definition asks of an item, and of its children."""
 
-    __slots__ = ("checks", "children", "definition", "is_list", "keys", "location", "max", "min", "must_support", "slicing", "who")
+    __slots__ = (
+        "checks",
+        "children",
+        "definition",
+        "is_list",
+        "keys",
+        "location",
+        "max",
+        "min",
+        "must_support",
+        "slicing",
+        "who",
+    )
 
     def __init__(self, definition: Definition, who: str) -> None:
         self.definition = definition
@@ -74,7 +85,7 @@ class Conformance:
         try:
             scope = run.scope
             if item.value is not scope.resource and isinstance(item.value, dict) and "resourceType" in item.value:
-                scope = Scope(item.value, item.value, scope.entries, scope.env.member_of)
+                scope = Scope(item.value, item.value, item.path, scope.entries, scope.env.member_of)
             self.apply(profile, item, run.quiet(scope))
         except Mismatch:
             return False
@@ -101,7 +112,9 @@ class Conformance:
             rule = f"at most {plan.max}" if plan.max else "no"
             run.say("error", "structure", where, f"{plan.who} allows {rule} '{plan.location}': there are {len(items)}.")
         if plan.must_support and not items and self.must_support:
-            run.say("information", "informational", where, f"{plan.who} expects systems to support '{plan.location}'; it is not here.")
+            run.say(
+                "information", "informational", where, f"{plan.who} expects systems to support '{plan.location}'; it is not here."
+            )
         for item in items:
             self.judge(plan, item, run)
         if plan.slicing is not None:
@@ -130,7 +143,9 @@ class Conformance:
 
     def _below(self, plan: Plan) -> list[Plan]:
         if plan.children is None:
-            plan.children = [each for name, child in self._told(plan.definition).items() if (each := self._plan_child(plan, name, child))]
+            plan.children = [
+                each for name, child in self._told(plan.definition).items() if (each := self._plan_child(plan, name, child))
+            ]
         return plan.children
 
     def _told(self, definition: Definition) -> dict[str, Definition]:

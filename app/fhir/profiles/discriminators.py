@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from app.fhir.definitions import r4
-from app.fhir.profiles.definition import Definition, base
+from app.fhir.profiles.definition import Definition
 from app.fhir.profiles.run import Item, Mismatch, Run, actual, is_a, items_at
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Discriminator:
         if step == "extension":
             return [each for each in child.slices.values() if self._conformance.extension_url(each) == name]
         sliced = [each for each in child.slices.values() if each.says_something()]
-        return sliced if sliced and not _says_value(child) else [child]
+        return sliced if sliced and not _says_value(child, within_slices=False) else [child]
 
     def _types(self, definition: Definition) -> list[str]:
         if self.steps[-1:] == [("resolve", "")]:
@@ -105,8 +105,7 @@ class Discriminator:
     def _profiles(self, definition: Definition) -> list[str]:
         if definition.profiles():
             return definition.profiles()
-        urls = [each for each in (self._conformance.url_of(definition),) if each]
-        return urls
+        return [url for url in (self._conformance.url_of(definition),) if url]
 
     # ---- the item's side
 
@@ -141,13 +140,10 @@ def _targets(definition: Definition) -> list[str]:
     return [str(url) for each in definition.facts.get("type", ()) for url in each.get("targetProfile", ())]
 
 
-def _says_value(definition: Definition) -> bool:
+def _says_value(definition: Definition, *, within_slices: bool = True) -> bool:
     if definition.value("fixed") or definition.value("pattern"):
         return True
     if definition.facts.get("binding", {}).get("strength") == "required" and "binding" in definition.own:
         return True
-    below = [*definition.slices.values(), *(definition.children or {}).values()]
-    return any(_says_value(each) for each in below)
-
-
-__all__ = ["Discriminator", "base", "steps_of"]
+    slices = definition.slices.values() if within_slices else ()
+    return any(_says_value(each) for each in (*slices, *(definition.children or {}).values()))

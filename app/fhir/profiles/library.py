@@ -90,6 +90,8 @@ class Library:
         on = str(structure.get("baseDefinition") or STRUCTURE + str(structure["type"]))
         tree = self.tree(on)
         if tree is None:
-            return Profile(structure, base(str(structure["type"])), [f"Its base {on} is not known: nothing of it can be checked."])
+            return Profile(
+                structure, base(str(structure["type"])), [f"Its base {on} is not known: nothing of it can be checked."]
+            )
         made, problems = generate(structure, tree, self.tree)
         return Profile(structure, made, problems)

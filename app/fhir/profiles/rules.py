@@ -9,7 +9,7 @@ from app.fhir.fhirpath import Node
 from app.fhir.profiles.definition import STRUCTURE, Definition
 from app.fhir.profiles.run import Item, Run, actual, is_a
 from app.fhir.profiles.values import compared, has, same, shown
-from app.fhir.validation.bindings import outside
+from app.fhir.validation.bindings import BINDABLE, outside
 from app.fhir.validation.invariants import Question
 
 if TYPE_CHECKING:
@@ -25,17 +25,15 @@ def checks_of(conformance: "Conformance", definition: Definition, who: str) -> I
     if "type" in own:
         yield _type(conformance, definition, who)
     for prefix, test, words in (("fixed", same, "must be exactly"), ("pattern", has, "must contain")):
-        if told := definition.value(prefix):
-            if told[0] in own:
-                yield _value(test, told[1], words, who)
+        if (told := definition.value(prefix)) and told[0] in own:
+            yield _value(test, told[1], words, who)
     for prefix, sign, words in (("minValue", -1, "at least"), ("maxValue", 1, "at most")):
-        if told := definition.value(prefix):
-            if told[0] in own:
-                yield _bound(told[1], sign, words, who)
+        if (told := definition.value(prefix)) and told[0] in own:
+            yield _bound(told[1], sign, words, who)
     if "maxLength" in own:
         yield _length(int(definition.facts["maxLength"]), who)
     if "binding" in own and definition.facts["binding"].get("strength") in ("required", "extensible"):
-        yield _binding(conformance, definition.facts["binding"], who)
+        yield _binding(conformance, definition.facts["binding"], definition.types(), who)
     for constraint in definition.facts.get("constraint", ()) if "constraint" in own else ():
         if isinstance(constraint.get("expression"), str):
             yield _constraint(definition, constraint, who)
@@ -81,11 +79,15 @@ def _target(conformance: "Conformance", item: Item, urls: list[str], who: str, r
     kind = actual(resource, "Resource") if resource is not None else _named(reference)
     where = (item.path, "reference")
     if kind and kind not in kinds:
-        run.say("error", "value", where, f"{who} takes a reference to {' or '.join(sorted(kinds))} here, but this leads to a {kind}.")
+        run.say(
+            "error", "value", where, f"{who} takes a reference to {' or '.join(sorted(kinds))} here, but this leads to a {kind}."
+        )
     elif resource is not None:
         target = Item(resource, kind, item.path)
         if not any(conformance.fits(target, url, run) for url in urls):
-            run.say("error", "value", where, f"The resource that this leads to conforms to none of {', '.join(urls)}, as {who} asks.")
+            run.say(
+                "error", "value", where, f"The resource that this leads to conforms to none of {', '.join(urls)}, as {who} asks."
+            )
 
 
 def _named(reference: str) -> str:
@@ -112,20 +114,22 @@ def _bound(bound: Any, sign: int, words: str, who: str) -> Check:
 def _length(limit: int, who: str) -> Check:
     def check(item: Item, run: Run) -> None:
         if isinstance(item.value, str) and len(item.value) > limit:
-            run.say("error", "too-long", item.path, f"The text has {len(item.value)} characters, {who} allows {limit}: shorten it.")
+            run.say(
+                "error", "too-long", item.path, f"The text has {len(item.value)} characters, {who} allows {limit}: shorten it."
+            )
 
     return check
 
 
-def _binding(conformance: "Conformance", binding: Mapping[str, Any], who: str) -> Check:
+def _binding(conformance: "Conformance", binding: Mapping[str, Any], types: list[str], who: str) -> Check:
     value_set, strength = str(binding.get("valueSet", "")), str(binding.get("strength"))
 
     def check(item: Item, run: Run) -> None:
-        if item.value is None:
+        if item.value is None or item.type not in BINDABLE or (types and item.type not in types):
             return
         complaint = outside(item.value, value_set, strength, conformance.terminology)
         if complaint:
-            run.say("error" if strength == "required" else "warning", "code-invalid", item.path, f"{complaint} ({who})")
+            run.say("error" if strength == "required" else "warning", "code-invalid", item.path, f"{complaint} ({who}).")
 
     return check
 

@@ -40,7 +40,9 @@ class Run:
 
     __slots__ = ("active", "report", "scope", "steps")
 
-    def __init__(self, report: Report | None, scope: Scope, active: frozenset[tuple[int, str]] = frozenset(), steps: int = MAX_STEPS) -> None:
+    def __init__(
+        self, report: Report | None, scope: Scope, active: frozenset[tuple[int, str]] = frozenset(), steps: int = MAX_STEPS
+    ) -> None:
         self.report = report
         self.scope = scope
         self.active = active

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.fhir.profiles.definition import Definition
 from app.fhir.profiles.discriminators import Discriminator
-from app.fhir.profiles.run import Item, Run, is_a
+from app.fhir.profiles.run import Item, Run
 from app.fhir.validation.report import Path
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ class Slice:
         self._by = by
         self._ends: list[tuple[Discriminator, list[Definition]]] | None = None
         is_extension = definition.name in ("extension", "modifierExtension")
-        self.url = conformance.extension_url(definition) if is_extension and [each.steps for each in by] == [[("name", "url")]] else ""
+        self.url = (
+            conformance.extension_url(definition) if is_extension and [each.steps for each in by] == [[("name", "url")]] else ""
+        )
 
     def takes(self, item: Item, run: Run) -> bool:
         """Whether the item belongs here. Never, where the definition does not say how to tell."""
@@ -71,14 +73,24 @@ class Slicing:
         for item in items:
             at = next((index for index, each in enumerate(self.slices) if each.takes(item, run)), None)
             if at is None:
-                self._unmatched(item, last >= 0, run)
+                self._unmatched(item, run)
                 continue
             if self._ordered and at < last:
-                run.say("error", "structure", item.path, f"{self._who} wants '{self.slices[at].name}' earlier: put the items in its order.")
+                run.say(
+                    "error",
+                    "structure",
+                    item.path,
+                    f"{self._who} wants '{self.slices[at].name}' earlier: put the items in its order.",
+                )
             last = max(last, at)
             sorted_[self.slices[at].name].append(item)
             if self._rules == "openAtEnd" and self._seen_unmatched(items, item, run):
-                run.say("error", "structure", item.path, f"{self._who} wants items of its own slices before all others: move this one up.")
+                run.say(
+                    "error",
+                    "structure",
+                    item.path,
+                    f"{self._who} wants items of its own slices before all others: move this one up.",
+                )
         for each in self.slices:
             self._judge_slice(each, sorted_[each.name], where, run)
 
@@ -88,7 +100,12 @@ class Slicing:
 
     def _judge_slice(self, slice: Slice, items: list[Item], where: Path, run: Run) -> None:
         if len(items) < slice.min:
-            run.say("error", "required", where, f"{self._who} needs {_times(slice.min)} '{self._name}' of the slice '{slice.name}': add it.")
+            run.say(
+                "error",
+                "required",
+                where,
+                f"{self._who} needs {_times(slice.min)} '{self._name}' of the slice '{slice.name}': add it.",
+            )
         if slice.max is not None and len(items) > slice.max:
             allowed = f"at most {slice.max}" if slice.max else "no"
             run.say(
@@ -102,7 +119,7 @@ class Slicing:
         if slice.plan.slicing is not None:
             slice.plan.slicing.judge(items, where, run)
 
-    def _unmatched(self, item: Item, _after: bool, run: Run) -> None:
+    def _unmatched(self, item: Item, run: Run) -> None:
         if self._default is not None:
             self._default._conformance.judge(self._default.plan, item, run)
         elif self._rules == "closed":
@@ -118,6 +135,3 @@ def _implied(definition: Definition) -> list[dict[str, Any]]:
 
 def _times(count: int) -> str:
     return "one" if count == 1 else str(count)
-
-
-__all__ = ["Slice", "Slicing", "is_a"]

@@ -8,12 +8,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from app.fhir.definitions import r4
-from app.fhir.profiles.definition import STRUCTURE, Definition, base
+from app.fhir.profiles.definition import Definition, base
 
 Resource = Mapping[str, Any]
 Finder = Callable[[str], Definition | None]  # the tree of a profile by URL
 
-_SET = ("min", "max", "type", "slicing", "maxLength", "mustSupport", "isModifier", "isSummary", "sliceIsConstraining", "contentReference")
+_SET = (
+    "min",
+    "max",
+    "type",
+    "slicing",
+    "maxLength",
+    "mustSupport",
+    "isModifier",
+    "isSummary",
+    "sliceIsConstraining",
+    "contentReference",
+)
 _VALUES = ("fixed", "pattern", "minValue", "maxValue")
 _MAX_DEPTH = 30
 _BY_TYPE = {"discriminator": [{"type": "type", "path": "$this"}], "ordered": False, "rules": "closed"}
@@ -173,6 +184,3 @@ def _which(key: str) -> int:
 
 def _is_backbone(kind: str) -> bool:
     return kind in r4().types and r4().types[kind].kind == "backbone"
-
-
-__all__ = ["STRUCTURE", "Definition", "Misfit", "generate"]

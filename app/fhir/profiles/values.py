@@ -12,7 +12,9 @@ from app.fhir.fhirpath.values import Node, system
 def same(value: Any, wanted: Any) -> bool:
     """`fixed[x]`: equal all the way down; numbers by value, so that 1.0 is 1.00."""
     if isinstance(wanted, Mapping):
-        return isinstance(value, Mapping) and value.keys() == wanted.keys() and all(same(value[key], wanted[key]) for key in wanted)
+        return (
+            isinstance(value, Mapping) and value.keys() == wanted.keys() and all(same(value[key], wanted[key]) for key in wanted)
+        )
     if isinstance(wanted, list):
         return isinstance(value, list) and len(value) == len(wanted) and all(map(same, value, wanted))
     return _equal(value, wanted)

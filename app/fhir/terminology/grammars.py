@@ -6,9 +6,9 @@ from typing import Final
 
 Grammar = Callable[[str], bool | None]
 
-_TOKEN = r"[A-Za-z0-9!#$&^_.+-]+"
+_NAME = r"[A-Za-z0-9!#$&^_.+-]+"
 # RFC 6838; what follows a semicolon is free, and the short names are R4's own (CapabilityStatement.format): HL7's examples need both.
-_mime = re.compile(rf"{_TOKEN}/(?:{_TOKEN}|\*)(?:\s*;.+)?|xml|json|ttl|none").fullmatch
+_mime = re.compile(rf"{_NAME}/(?:{_NAME}|\*)(?:\s*;.+)?|xml|json|ttl|none").fullmatch
 _language = re.compile(r"(?:[A-Za-z]{2,8}|[ix])(?:-[A-Za-z0-9]{1,8})*").fullmatch  # RFC 5646
 _currency = re.compile(r"[A-Z]{3}").fullmatch  # ISO 4217
 _country = re.compile(r"[A-Z]{2,3}|[0-9]{3}").fullmatch  # ISO 3166-1

@@ -64,7 +64,9 @@ class Terminology:
         if not isinstance(value, Mapping):
             return None
         codings = value["coding"] if isinstance(value.get("coding"), list) else [value]
-        answers = [self._coding(value_set, each) for each in codings if isinstance(each, Mapping) and isinstance(each.get("code"), str)]
+        answers = [
+            self._coding(value_set, each) for each in codings if isinstance(each, Mapping) and isinstance(each.get("code"), str)
+        ]
         if True in answers:
             return True
         return False if answers and None not in answers else None

@@ -13,15 +13,12 @@ from typing import Any
 from app.fhir.definitions import Definitions, r4
 from app.fhir.errors import Invalid, Issue
 from app.fhir.packages import Package, load
-from app.fhir.profiles import Profiles
 from app.fhir.terminology import Terminology, standard
 from app.fhir.validation.compiler import Compiler, Rule, Rules, no_rules
 from app.fhir.validation.full import Judge
 from app.fhir.validation.report import Enough, Path, Report, written
 
 __all__ = ["Path", "Report", "Rule", "Rules", "Structure", "Validator", "check", "validate", "written"]
-
-_GRAVE = ("error", "fatal")
 
 
 class _Judging:
@@ -44,25 +41,22 @@ class _Judging:
             report.issues.append(Issue("error", "too-costly", "The resource is nested too deeply."))
         return report
 
-    def _check(self, resource: Mapping[str, Any], type: str | None) -> None:
-        report = self._report(resource, type)
-        if report.issues:
-            raise Invalid(issues=report.all())
-
 
 class Structure(_Judging):
     """A validator of structure and, where `rules` gives some for a type, of those rules."""
 
-    def __init__(self, definitions: Definitions | None = None, rules: Rules = no_rules) -> None:
-        super().__init__(Compiler(definitions or r4(), rules))
+    def __init__(self, definitions: Definitions | None = None, rules: Rules = no_rules, *, invariants: bool = False) -> None:
+        super().__init__((Judge if invariants else Compiler)(definitions or r4(), rules=rules))
 
     def validate(self, resource: Mapping[str, Any], *, type: str | None = None) -> list[Issue]:
         """Every issue, in the order of the document; none if valid. `type` is the resource type that is expected."""
         return self._report(resource, type).all()
 
     def check(self, resource: Mapping[str, Any], *, type: str | None = None) -> None:
-        """Raises Invalid with every issue."""
-        self._check(resource, type)
+        """Raises Invalid with every issue if any is an error."""
+        report = self._report(resource, type)
+        if report.issues:
+            raise Invalid(issues=report.all())
 
 
 class Validator(_Judging):
@@ -81,6 +75,10 @@ class Validator(_Judging):
         *,
         must_support: bool = False,
     ) -> None:
+        from app.fhir.profiles import (
+            Profiles,
+        )  # rules of profiles use those of validation; who checks structure only never loads them
+
         loaded = [each if isinstance(each, Package) else load(each) for each in packages]
         self.problems: list[Issue] = [problem for each in loaded for problem in each.problems]
         if not isinstance(terminology, Terminology):
@@ -107,30 +105,15 @@ class Validator(_Judging):
 
 
 @functools.cache
-def _structure() -> Structure:
-    return Structure()
-
-
-class _Rules(_Judging):
-    """Structure and invariants: what a write is held to."""
-
-    def __init__(self) -> None:
-        super().__init__(Judge(r4()))
-
-    validate = Structure.validate
-    check = Structure.check
-
-
-@functools.cache
-def _with_invariants() -> _Rules:
-    return _Rules()
+def _shared(invariants: bool) -> Structure:
+    return Structure(invariants=invariants)
 
 
 def validate(resource: Mapping[str, Any], *, type: str | None = None, invariants: bool = False) -> list[Issue]:
     """Every structural issue of a resource, with FHIRPath locations; none if valid. With `invariants` R4's rules too, warnings among them."""
-    return (_with_invariants() if invariants else _structure()).validate(resource, type=type)
+    return _shared(invariants).validate(resource, type=type)
 
 
-def check(resource: Mapping[str, Any], *, type: str | None = None, invariants: bool = False) -> None:
-    """Raises Invalid with every issue if any is an error."""
-    (_with_invariants() if invariants else _structure()).check(resource, type=type)
+def check(resource: Mapping[str, Any], *, type: str | None = None, invariants: bool = True) -> None:
+    """Raises Invalid with every issue if any is an error: what a write is held to. Structure and R4's rules; structure alone without `invariants`."""
+    _shared(invariants).check(resource, type=type)

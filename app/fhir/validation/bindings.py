@@ -39,14 +39,16 @@ def judge(value: Any, value_set: str, strength: str, terminology: Terminology, p
     """Reports a code that is certainly outside: an error of a required binding, a warning of an extensible one."""
     complaint = outside(value, value_set, strength, terminology)
     if complaint:
-        report.note("error" if strength == "required" else "warning", "code-invalid", path, complaint)
+        report.note("error" if strength == "required" else "warning", "code-invalid", path, complaint + ".")
 
 
 def outside(value: Any, value_set: str, strength: str, terminology: Terminology) -> str | None:
-    """What is wrong with a code, as a sentence; None where it is in the set or nobody can tell."""
+    """What is wrong with a code, as a sentence without its full stop; None where it is in the set or nobody can tell."""
     if terminology.judge(value_set, value) is not False:
         return None
-    return f"{_shown(value)} is not in {value_set}: use a code of that set{'' if strength == 'required' else ' if one of them fits'}."
+    return (
+        f"{_shown(value)} is not in {value_set}: use a code of that set{'' if strength == 'required' else ' if one of them fits'}"
+    )
 
 
 def _shown(value: Any) -> str:

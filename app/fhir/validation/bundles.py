@@ -24,7 +24,9 @@ def full_urls(definitions: Definitions, bundle: Mapping[str, Any], path: Path, r
             continue
         where = ((path, "entry", index), "fullUrl")
         if not _ABSOLUTE(url):
-            report.add("value", where, "A fullUrl must be absolute: the URL of the resource on its server, or urn:uuid and a UUID.")
+            report.add(
+                "value", where, "A fullUrl must be absolute: the URL of the resource on its server, or urn:uuid and a UUID."
+            )
             continue
         resource = entry.get("resource")
         parts = url.split("/")
@@ -32,7 +34,9 @@ def full_urls(definitions: Definitions, bundle: Mapping[str, Any], path: Path, r
             continue
         told = f"{resource.get('resourceType')}/{resource.get('id')}"
         if "id" in resource and f"{parts[-2]}/{parts[-1]}" != told:
-            report.add("value", where, f"The fullUrl ends with {quoted('/'.join(parts[-2:]))}, but the resource is {quoted(told)}.")
+            report.add(
+                "value", where, f"The fullUrl ends with {quoted('/'.join(parts[-2:]))}, but the resource is {quoted(told)}."
+            )
 
 
 def loose_ends(bundle: Mapping[str, Any], entries: Entries, path: Path, report: Report) -> None:
@@ -48,4 +52,6 @@ def loose_ends(bundle: Mapping[str, Any], entries: Entries, path: Path, report: 
         }
         for value in sorted(missing):
             where = ((path, "entry", index), "resource")
-            report.note(severity, "not-found", where, f"No entry of this Bundle has the fullUrl {quoted(value)} that is referred to.")
+            report.note(
+                severity, "not-found", where, f"No entry of this Bundle has the fullUrl {quoted(value)} that is referred to."
+            )

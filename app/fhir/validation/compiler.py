@@ -46,7 +46,7 @@ class Shape:
 class Compiler:
     """Checks by type name, compiled when first asked for."""
 
-    def __init__(self, definitions: Definitions, rules: Rules = no_rules) -> None:
+    def __init__(self, definitions: Definitions, *, rules: Rules = no_rules) -> None:
         self.definitions = definitions
         self._rules = rules
         self._shapes: dict[str, Shape] = {}

@@ -28,7 +28,7 @@ class Judge(Compiler):
         profiles: "Profiles | None" = None,
         rules: Rules = no_rules,
     ) -> None:
-        super().__init__(definitions, rules)
+        super().__init__(definitions, rules=rules)
         self._terminology = terminology
         self._profiles = profiles
 
@@ -52,7 +52,7 @@ class Judge(Compiler):
         if value.get("resourceType") == "Bundle":
             entries = Entries(value)
         member_of = self._terminology.member_of if self._terminology is not None else None
-        report.scope = Scope(value, outer.root if contained and outer is not None else value, entries, member_of)
+        report.scope = Scope(value, outer.root if contained and outer is not None else value, path, entries, member_of)
         report.root = report.scope.root
         try:
             super().resource(value, path, report)

@@ -108,9 +108,7 @@ def _on_object(type_name: str, asked: list[Question]) -> Rule:
     return rule
 
 
-def _on_element(
-    definitions: Definitions, name: str, key: str, kind: str, element: Element, rules: list[Invariant]
-) -> Rule:
+def _on_element(definitions: Definitions, name: str, key: str, kind: str, element: Element, rules: list[Invariant]) -> Rule:
     asked = [Question(definitions, kind, rule) for rule in rules]
 
     def rule(value: Mapping[str, Any], path: Path, report: Report) -> None:

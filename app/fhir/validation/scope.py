@@ -10,6 +10,7 @@ from typing import Any
 
 from app.fhir import references
 from app.fhir.fhirpath import Environment, Node
+from app.fhir.validation.report import Path
 
 Resource = Mapping[str, Any]
 MemberOf = Callable[[Any, str], bool | None]
@@ -41,9 +42,12 @@ class Entries:
 class Scope:
     """See the module."""
 
-    def __init__(self, resource: Resource, root: Resource, entries: Entries | None, member_of: MemberOf | None) -> None:
+    def __init__(
+        self, resource: Resource, root: Resource, path: Path, entries: Entries | None = None, member_of: MemberOf | None = None
+    ) -> None:
         self.resource = resource
         self.root = root
+        self.path = path
         self.entries = entries
         self.type = str(resource.get("resourceType"))
         node = Node(resource, self.type)
