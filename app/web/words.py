@@ -73,10 +73,15 @@ SHORT_BANDS = {
     "too-few": "Too few children to tell",
     "": "Not compared yet",
 }
-SIGNALS = {
-    "": "",
-    "alert": "Outside the range that chance gives 19 times in 20. It is a reason to look closer, not a verdict.",
-    "alarm": "Outside the range that chance gives 998 times in 1,000. Look into it now: the data first, then the children, then the care.",
+_OUTSIDE = {
+    "alert": "Outside the range that chance gives 19 times in 20.",
+    "alarm": "Outside the range that chance gives 998 times in 1,000.",
+}
+_NEXT = {
+    ("fewer-good", "alert"): "It is a reason to look closer, not a verdict.",
+    ("fewer-good", "alarm"): "Look into it now: the data first, then the children, then the care.",
+    ("better", "alert"): "It may be chance. See whether it lasts.",
+    ("better", "alarm"): "Look at the data first. If it holds, others can learn from it.",
 }
 
 
@@ -120,6 +125,11 @@ def expected_shares(row: Row) -> tuple[float, float, float, float] | None:
         return None
     low, high, lowest, highest = (min(max(ceil(limit * row.known - 1e-6), 0), row.known) / row.known for limit in row.limits)
     return low, high, lowest, highest
+
+
+def signal(row: Row) -> str:
+    """What an unusual result asks for, "" for one that is not unusual."""
+    return f"{_OUTSIDE[row.signal]} {_NEXT[row.band_code, row.signal]}" if row.signal else ""
 
 
 def chance(row: Row) -> str:

@@ -53,14 +53,28 @@ def nation(start_server: Callable[..., Server]) -> Iterator[Server]:
         running.stop()
 
 
+def signed_in(nation: Server, user: str) -> httpx.Client:
+    client = httpx.Client(base_url=nation.base, timeout=60)
+    token = re.search(r'name="form_token" value="([^"]+)"', client.get("/sign-in").text)[1]
+    answer = client.post("/sign-in", data={"form_token": token, "username": user, "password": PASSWORD, "next": "/"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/hospital")
+    return client
+
+
 @pytest.fixture(scope="module")
 def lead(nation: Server) -> Iterator[httpx.Client]:
     """The audit lead of ZA3, without script."""
-    with httpx.Client(base_url=nation.base, timeout=60) as client:
-        token = re.search(r'name="form_token" value="([^"]+)"', client.get("/sign-in").text)[1]
-        answer = client.post("/sign-in", data={"form_token": token, "username": "lead", "password": PASSWORD, "next": "/"})
-        assert (answer.status_code, answer.headers["location"]) == (303, "/hospital")
-        yield client
+    client = signed_in(nation, "lead")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def national(nation: Server) -> Iterator[httpx.Client]:
+    """Somebody of a national body."""
+    client = signed_in(nation, "nation")
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="module")
@@ -116,22 +130,23 @@ def browser() -> Iterator[Any]:
 @pytest.mark.slow
 @needs_browser
 def test_no_accessibility_fault_and_nothing_wider_than_a_small_phone(
-    nation: Server, browser: Any, lead: httpx.Client, urls: list[str]
+    nation: Server, browser: Any, lead: httpx.Client, national: httpx.Client, urls: list[str]
 ) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    context = browser.new_context(viewport={"width": 1000, "height": 900})
-    context.add_cookies([{"name": name, "value": value, "url": nation.base} for name, value in lead.cookies.items()])
-    page = context.new_page()
-    for url in urls:
-        page.goto(nation.base + url)
-        for width in (1000, 320):
-            page.set_viewport_size({"width": width, "height": 900})
-            faults = Axe().run(page, options={"runOnly": RULES}).response["violations"]
-            told = [(fault["id"], [node["html"][:160] for node in fault["nodes"]]) for fault in faults]
-            assert told == [], f"{url} at {width}"
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{url} at {width}"
-    context.close()
+    for reader, pages in ((lead, urls), (national, ["/hospital", "/hospital/ZA1"])):
+        context = browser.new_context(viewport={"width": 1000, "height": 900})
+        context.add_cookies([{"name": name, "value": value, "url": nation.base} for name, value in reader.cookies.items()])
+        page = context.new_page()
+        for url in pages:
+            page.goto(nation.base + url)
+            for width in (1000, 320):
+                page.set_viewport_size({"width": width, "height": 900})
+                faults = Axe().run(page, options={"runOnly": RULES}).response["violations"]
+                told = [(fault["id"], [node["html"][:160] for node in fault["nodes"]]) for fault in faults]
+                assert told == [], f"{url} at {width}"
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{url} at {width}"
+        context.close()
 
 
 @pytest.mark.browser

@@ -60,7 +60,9 @@ async def test_own_people_and_the_nation_may(site: Site, path: str) -> None:
 
 async def test_hospital_without_a_code_leads_to_ones_own(site: Site) -> None:
     assert (await site.get("lead", "/hospital")).headers["location"] == "/hospital/ZA3"
-    listed = re.findall(r'href="/hospital/(\w+)">([^<]+)', (await site.get("nation", "/hospital")).text)
+    listed = re.findall(
+        r'href="/hospital/(\w+)\?measure=treatment-success">([^<]+)', (await site.get("nation", "/hospital")).text
+    )
     names = [name for ods, name in listed]
     assert len(names) == 10 and names == sorted(names)
     assert [ods for ods, _ in re.findall(r'href="/hospital/(\w+)">([^<]+)', (await site.get("both", "/hospital")).text)] == [
@@ -164,3 +166,14 @@ async def test_a_hospital_without_cases_gets_its_page(site: Site) -> None:
 async def test_names_are_escaped(site: Site) -> None:
     assert "Amberley &lt;Hospital&gt;" in (await site.get("nation", "/hospital/ZA1")).text
     assert "<Hospital>" not in (await site.get("", "/public")).text
+
+
+@pytest.mark.parametrize("measure", WORDINGS)
+async def test_the_nation_sees_each_hospital_without_its_small_numbers(site: Site, measure: str) -> None:
+    national = Access("user/nation", "national", None)
+    rows = await hospital_table(site.context.store, national, measure, reporting_period(TODAY))
+    page = (await site.get("nation", f"/hospital?measure={measure}")).text
+    assert page.count("Withheld: the numbers are small") == sum(row.suppressed for row in rows) > 0
+    for row in rows:
+        if not row.suppressed:
+            assert f"{row.ratio:.2f} ({row.low:.2f} to {row.high:.2f})" in page

@@ -48,3 +48,20 @@ def test_every_measure_that_ships_has_its_words(measure: str) -> None:
 
 def test_every_condition_has_its_name() -> None:
     assert set(words.CONDITIONS) == set(CONDITIONS)
+
+
+@pytest.mark.parametrize(
+    ("band", "signal", "told"),
+    [
+        ("fewer-good", "alarm", "Look into it now"),
+        ("better", "alarm", "others can learn"),
+        ("fewer-good", "alert", "not a verdict"),
+        ("better", "alert", "See whether it lasts"),
+    ],
+)
+def test_an_unusual_result_says_what_to_do_next(band: str, signal: str, told: str) -> None:
+    assert told in words.signal(row(band_code=band, signal=signal))
+
+
+def test_a_usual_result_asks_for_nothing() -> None:
+    assert words.signal(row()) == ""

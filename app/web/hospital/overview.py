@@ -26,15 +26,29 @@ class Overview:
         self._store = store
 
     async def choose(self, request: Request) -> Response:
-        """One's own hospital, or the list of them by name."""
+        """One's own hospital, or a choice of one's own; for national bodies all of them, by name."""
         access = staff(request)
+        if access.everything:
+            return await self._nation(request, await cabinet(self._store).figures(access, measure_of(request)))
         own = sorted(access.hospitals or ())
         if len(own) == 1:
             return RedirectResponse(f"/hospital/{own[0]}", 303)
-        if access.everything:
-            own = [row.hospital for row in (await cabinet(self._store).figures(access, measure_of(request))).rows]
         names = await hospital_names(self._store, own)
-        return render(request, "hospital/choose.html", hospitals=sorted(names.items(), key=lambda pair: pair[1]))
+        return render(request, "hospital/choose.html", hospitals=sorted(names.items(), key=lambda pair: (pair[1], pair[0])))
+
+    async def _nation(self, request: Request, figures: Figures) -> Response:
+        """All hospitals against what was expected of each."""
+        return render(
+            request,
+            "hospital/national.html",
+            figures=figures,
+            measure=figures.measure,
+            rows=sorted(figures.rows, key=lambda row: (row.name, row.hospital)),
+            said=words,
+            wording=words.wording(figures.measure),
+            switch=switch("/hospital", figures.measure),
+            funnel=own_funnel(figures, "", labelled=True),
+        )
 
     async def show(self, request: Request) -> Response:
         """The page."""
@@ -97,7 +111,7 @@ def own_funnel(figures: Figures, ods: str, *, labelled: bool) -> Markup | None:
     )
     told = (
         f"Each mark is one of {len(points)} hospitals, by its children with a known outcome and by observed over expected. Dashed lines hold what chance "
-        f"gives 19 times in 20, whole lines 998 times in 1,000. {where}"
+        f"gives 19 times in 20, whole lines 998 times in 1,000. {where}".strip()
     )
     title = f"Funnel plot: {words.wording(figures.measure).title}, all hospitals"
     return charts.funnel("funnel", title, told, points, target=expected / known)
