@@ -1,7 +1,7 @@
 """The rules for one answer: its type, its options, its limits. Each broken rule is one sentence that a person can act on.
 
 Rule names follow the vocabulary of the shared questionnaire tests (`invalidAnswerType`, `minValue`, ...). Limits of quantities are
-compared only in the same unit. A regular expression runs on a linear-time engine, so no pattern can hang the server.
+compared in UCUM units that measure the same thing. A regular expression runs on a linear-time engine, so no pattern can hang the server.
 """
 
 import base64
@@ -9,10 +9,12 @@ import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import re2
 
+from app.fhir import ucum
 from app.fhir.definitions import r4
 from app.forms.items import CORE, SDC, VALUE_KEYS, Item, extension, extensions, same_coding
 
@@ -42,6 +44,10 @@ def is_blank(key: str, value: Any) -> bool:
 
 def type_of_answer(item: Item, key: str, value: Any) -> Broken | None:
     """Whether the answer is of a type that the item takes."""
+    if item.type == "question":
+        return Broken(
+            "invalidType", "structure", f"“{item.label}” has the type 'question', which is abstract and takes no answer."
+        )
     allowed = {VALUE_KEYS.get(item.type, "")}
     if item.type in ("choice", "open-choice"):
         options = {
@@ -103,8 +109,13 @@ def choice(item: Item, key: str, value: Any, questionnaire: Mapping[str, Any], o
         return None
     offered = _options(item, questionnaire, options)
     if offered is None:
-        return None
-    if any(same_coding(value, option) if key == "valueCoding" else value == option for option in offered):
+        unknown = item.json.get("answerValueSet") if options and not item.json.get("answerOption") else None
+        sentence = f"“{item.label}” could not be checked: the codes of {unknown} are not known here."
+        return Broken("tsError", "code-invalid", sentence, "warning") if unknown else None
+    if key == "valueString" and not item.json.get("answerOption"):  # a text that is held to a value set is one of its codes
+        value = {"code": value}
+        key = "valueCoding"
+    if any(_chosen(value, option) if key == "valueCoding" else value == option for option in offered):
         return None
     if key == "valueReference" and any(isinstance(o, Mapping) and o.get("reference") == value.get("reference") for o in offered):
         return None
@@ -112,16 +123,24 @@ def choice(item: Item, key: str, value: Any, questionnaire: Mapping[str, Any], o
     return Broken(rule, "code-invalid", f"“{item.label}” does not offer this answer. Choose one of those listed.")
 
 
-def _same_unit(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return bool(one.get("code", one.get("unit")) == other.get("code", other.get("unit")))
+def _chosen(coding: Any, option: Any) -> bool:
+    """The option's code, and not another one's words: a person reads the display, a machine the code."""
+    if not same_coding(coding, option):
+        return False
+    said, meant = coding.get("display"), option.get("display")
+    return not said or not meant or said.casefold().split() == meant.casefold().split()
+
+
+def _unit(quantity: Mapping[str, Any]) -> str:
+    return str(quantity.get("code", quantity.get("unit")))
 
 
 def _limit(value: Any, limit: Any) -> tuple[Any, Any] | None:
     """Both sides made comparable, or None where they are not of one kind or unit."""
     if isinstance(value, Mapping) and isinstance(limit, Mapping):
-        if not _same_unit(value, limit):
-            return None
-        value, limit = value.get("value"), limit.get("value")
+        number = value.get("value")
+        in_its_unit = ucum.convert(number, _unit(value), _unit(limit)) if isinstance(number, int | Decimal) else None
+        value, limit = in_its_unit, limit.get("value")
     if isinstance(value, Mapping) and not isinstance(limit, Mapping):
         value = value.get("value")
     if isinstance(value, str) and isinstance(limit, str):
@@ -138,7 +157,7 @@ def _shown(limit: Any) -> str:
     return str(limit)
 
 
-def limits(item: Item, value: Any) -> Iterator[Broken]:
+def limits(item: Item, value: Any, options: Options | None = None) -> Iterator[Broken]:
     """Length, pattern, range, precision and attachment limits."""
     json = item.json
     if isinstance(value, str):
@@ -148,8 +167,10 @@ def limits(item: Item, value: Any) -> Iterator[Broken]:
             extension(json, CORE + name),
             extension(json, SDC + "sdc-questionnaire-" + name.replace("Value", "Quantity")),
         ):
-            if isinstance(limit, Mapping) and isinstance(value, Mapping) and not _same_unit(value, limit):
-                yield Broken(f"{name}IncompatUnits", "value", f"“{item.label}” must be {word} {_shown(limit)}, in the same unit.")
+            if isinstance(limit, Mapping) and isinstance(value, Mapping) and ucum.convert(1, _unit(value), _unit(limit)) is None:
+                yield Broken(
+                    f"{name}IncompatUnits", "value", f"“{item.label}” must be {word} {_shown(limit)}, in a unit like it."
+                )
             pair = _limit(value, limit) if limit is not None else None
             if pair and wrong(*pair):
                 yield Broken(name, "value", f"“{item.label}” must be {word} {_shown(limit)}.")
@@ -167,6 +188,21 @@ def limits(item: Item, value: Any) -> Iterator[Broken]:
         units = list(extensions(json, f"{CORE}questionnaire-unitOption"))
         if units and not any(same_coding(value, unit) or value.get("unit") == unit.get("display") for unit in units):
             yield Broken("invalidUnit", "code-invalid", f"“{item.label}” does not take this unit.")
+        listed = extension(json, f"{CORE}questionnaire-unitValueSet")
+        known = options(str(listed)) if options and listed else None
+        if known is not None and not any(same_coding(value, unit) for unit in known):
+            yield Broken("invalidUnitValueSet", "code-invalid", f"“{item.label}” does not take this unit.")
+
+
+@lru_cache(maxsize=500)
+def _compiled(pattern: str) -> Any:
+    """None for a pattern that is none: the questionnaire's own fault, which no answer can mend."""
+    quiet = re2.Options()
+    quiet.log_errors = False
+    try:
+        return re2.compile(pattern, quiet)
+    except re2.error:
+        return None
 
 
 def _text_limits(item: Item, value: str) -> Iterator[Broken]:
@@ -179,11 +215,8 @@ def _text_limits(item: Item, value: str) -> Iterator[Broken]:
         yield Broken("invalidNewLine", "value", f"“{item.label}” takes one line.")
     pattern = extension(item.json, f"{CORE}regex")
     if pattern:
-        try:
-            matches = re2.fullmatch(pattern, value) is not None
-        except re2.error:
-            return  # the questionnaire's own fault, which no answer can mend
-        if not matches:
+        compiled = _compiled(str(pattern))
+        if compiled is not None and compiled.fullmatch(value) is None:
             hint = extension(item.json, f"{CORE}entryFormat")
             yield Broken("regex", "value", f"“{item.label}” is not in the right form{f' ({hint})' if hint else ''}.")
 

@@ -22,7 +22,8 @@ def validate_response(
 ) -> list[Issue]:
     """All issues of `response`; empty is good.
 
-    `options(url)` gives the codings of a value set, or None where it is not known: then any coding is taken. Every issue that concerns an
+    `options(url)` gives the codings of a value set, or None where it is not known: then any coding is taken, with a warning. Without it nobody
+    knows value sets, and they are passed over. Every issue that concerns an
     item is an `ItemIssue`. Raises Invalid where the questionnaire itself is broken.
     """
     if response.get("status") == "entered-in-error":
@@ -169,7 +170,7 @@ class _Validation:
             return
         if broken := rules.choice(item, key, value, self.form.questionnaire, self.options):
             yield self._issue(item, broken, place)
-        for broken in rules.limits(item, value):
+        for broken in rules.limits(item, value, self.options):
             yield self._issue(item, broken, place)
         initial = item.json.get("initial") if item.json.get("readOnly") else None
         if initial and all(answer_value(given)[1] != value for given in initial):

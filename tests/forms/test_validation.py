@@ -160,7 +160,9 @@ def test_value_sets_are_asked_for_and_contained_ones_are_read() -> None:
     assert rules(form, said(answer("q", {"valueCoding": B})), options=lambda url: [A] if url == "urn:vs" else None) == [
         ("invalidCoding", "QuestionnaireResponse.item[0].answer[0].value")
     ]
-    assert rules(form, said(answer("q", {"valueCoding": B})), options=lambda url: None) == []
+    assert rules(form, said(answer("q", {"valueCoding": B}))) == []
+    [unknown] = validate_response(form, said(answer("q", {"valueCoding": B})), options=lambda url: None)
+    assert unknown.severity == "warning" and "urn:vs" in unknown.diagnostics
     contained = {
         "resourceType": "ValueSet",
         "id": "vs",

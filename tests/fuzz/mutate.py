@@ -1,6 +1,7 @@
 """Bytes from bytes: seeds spoilt in the ways that parsers dislike. Everything comes from the `Random` that is handed in."""
 
 import json
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -88,7 +89,7 @@ def _spoil_tree(random: Random, raw: bytes) -> bytes:
         value = holder[key]
         match random.randrange(7):
             case 0:
-                holder[key] = random.choice(NASTY)
+                holder[key] = deepcopy(random.choice(NASTY))
             case 1:
                 del holder[key]
             case 2 if isinstance(holder, list):
@@ -110,7 +111,7 @@ def _spoil_tree(random: Random, raw: bytes) -> bytes:
                         + value[at + 1 :]
                     )
                 else:
-                    holder[key] = random.choice(NASTY)
+                    holder[key] = deepcopy(random.choice(NASTY))
     return json.dumps(tree).encode()
 
 

@@ -82,8 +82,9 @@ def alike(left: Any, right: Any) -> bool:
     if type(first) is Temporal and type(second) is Temporal:
         return comparable(first, second) and compare(first, second) == 0
     if type(first) is Quantity and type(second) is Quantity:
-        values = quantities.common(_loose(first), _loose(second))
-        return values is not None and alike(*values)
+        # what is written in the larger unit is the less precise
+        ways = (quantities.common(_loose(first), _loose(second)), quantities.common(_loose(second), _loose(first)))
+        return any(values is not None and alike(*values) for values in ways)
     if type(first) is Node and type(second) is Node:
         return _alike_json(first.value, second.value)
     return same(first, second) is True
@@ -201,8 +202,8 @@ def _quantities(operator: str, left: Quantity, right: Quantity) -> Quantity | No
     sign = 1 if operator == "+" else -1
     if left.unit == right.unit:
         return Quantity(left.value + sign * right.value, left.unit)
-    values, scale = quantities.common(left, right), quantities.dimension(left.unit)
-    return None if values is None or scale is None else Quantity((values[0] + sign * values[1]) / scale[0], left.unit)
+    values = quantities.common(right, left)
+    return None if values is None else Quantity(left.value + sign * values[0], left.unit)
 
 
 def _moved(moment: Temporal, by: Quantity, sign: int) -> Temporal | None:

@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from app.fhir.fhirpath.errors import FHIRPathError
-from app.fhir.fhirpath.quantities import UCUM, UCUM_TO_CALENDAR, Quantity
+from app.fhir.fhirpath.quantities import UCUM_TO_CALENDAR, Quantity
 from app.fhir.fhirpath.temporal import Temporal, parse_temporal
+from app.fhir.ucum import SYSTEM as UCUM
 
 Items = list[Any]
 TRUE: Items = [True]
