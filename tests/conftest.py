@@ -2,10 +2,12 @@
 
 import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import mongod
 
 # For the tests CSOR_DATA names the outside data; for a server that they start it would be the data directory, so it goes no further
 # (under another name it reaches the processes that share the tests among them).
@@ -35,3 +37,20 @@ def csor_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         return unpacked[name]
 
     return find
+
+
+@pytest.fixture(scope="session")
+def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a MongoDB replica set: `CSOR_TEST_MONGODB`, or one that is started for this run."""
+    if named := os.environ.get("CSOR_TEST_MONGODB"):
+        yield named
+        return
+    if mongod.binary() is None:
+        reason = "the MongoDB contract was not run: no mongod (install the development dependencies) and no CSOR_TEST_MONGODB"
+        if os.environ.get("CSOR_TEST_REQUIRE") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    running = mongod.ReplicaSet(tmp_path_factory.mktemp("mongod"))
+    running.start()
+    yield running.url
+    running.stop()

@@ -1,7 +1,10 @@
 """Helpers that tests of every room may use."""
 
+import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from app.store.mongo import store as store_module
 from app.store.open import open_store
 from app.store.protocol import Store
 
@@ -11,3 +14,26 @@ async def open_test_store(directory: Path) -> Store:
     store = open_store(f"sqlite:///{directory / 'store.db'}")
     await store.open()
     return store
+
+
+async def open_mongo_store(url: str) -> Store:
+    """An open, empty store in the database `csor_test`. Emptied, not dropped: thirty indexes are slow to make."""
+    store = MongoStore(with_database(url, f"csor_test_{os.environ.get('PYTEST_XDIST_WORKER', '0')}"))
+    await store.open()
+    await store.empty()
+    return store
+
+
+def with_database(url: str, name: str) -> str:
+    """The same servers, another database."""
+    parts = urlsplit(url)
+    return parts._replace(path=f"/{name}").geturl()
+
+
+class MongoStore(store_module.MongoStore):
+    """With a way to begin anew, which no other store should have."""
+
+    async def empty(self) -> None:
+        for name in ("resource", "version", "record", "claim"):
+            await self._db[name].delete_many({})
+        await self._db.setting.update_one({"_id": "feed"}, {"$set": {"seq": 0}})

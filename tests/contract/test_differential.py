@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import random
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,7 +50,7 @@ from tests.contract.builders import (
     patient,
 )
 from tests.fhir.search.naive import Indexed, World, indexed, matches, world_of
-from tests.support import open_test_store
+from tests.support import open_mongo_store, open_test_store
 
 UCUM = "http://unitsofmeasure.org"
 FAMILIES = ["Alpha", "Alphabet", "Álpha", "Beta", "Beta Gamma", "Z"]
@@ -86,20 +85,31 @@ def resources(seed: int) -> list[dict[str, Any]]:
     return made
 
 
-@pytest.fixture(scope="module", params=[open_test_store], ids=["sqlite"])
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Store, World, World]]:
-    """A store after creates, updates and deletions, what it holds, and what of that North sees."""
-    loop = asyncio.new_event_loop()
-    path: Path = tmp_path_factory.mktemp("differential")
-    store: Store = loop.run_until_complete(request.param(path))
+async def fill(store: Store) -> None:
+    """Creates, updates and deletions: the same in every store."""
     marks = [frozenset({NORTH}), frozenset({SOUTH}), frozenset({NORTH, SOUTH}), frozenset({SHARED}), frozenset()]
 
-    async def fill() -> tuple[World, World]:
-        for seed in (1, 2, 3):
-            for n, resource in enumerate(resources(seed)):
-                if seed == 3 or n % seed == 0:
-                    await store.commit(SYSTEM, [Put(resource, owners=marks[n % len(marks)])])
-        await store.commit(SYSTEM, [Delete("Patient", "p3"), Delete("Patient", "p14"), Delete("Observation", "o5")])
+    for seed in (1, 2, 3):
+        for n, resource in enumerate(resources(seed)):
+            if seed == 3 or n % seed == 0:
+                await store.commit(SYSTEM, [Put(resource, owners=marks[n % len(marks)])])
+    await store.commit(SYSTEM, [Delete("Patient", "p3"), Delete("Patient", "p14"), Delete("Observation", "o5")])
+
+
+@pytest.fixture(scope="module", params=["sqlite", "sqlite-walking", "mongodb"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Store, World, World]]:
+    """A filled store, what it holds, and what of that North sees.
+
+    `sqlite-walking`: SQLite follows the index of the sort parameter, as it would only in a large store.
+    """
+    loop = asyncio.new_event_loop()
+    if request.param == "mongodb":
+        store: Store = loop.run_until_complete(open_mongo_store(request.getfixturevalue("mongodb")))
+    else:
+        store = loop.run_until_complete(open_test_store(tmp_path_factory.mktemp("differential")))
+
+    async def look() -> tuple[World, World]:
+        await fill(store)
         there = [stored async for stored in store.scan(SYSTEM)]
         seen = [stored async for stored in store.scan(AT_NORTH)]
         assert set(await store.check()) == {
@@ -110,8 +120,11 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         }
         return tuple(world_of(indexed(stored.resource, stored.updated) for stored in some) for some in (there, seen))  # type: ignore[return-value]
 
-    everything, norths = loop.run_until_complete(fill())
-    yield loop.run_until_complete, store, everything, norths
+    everything, norths = loop.run_until_complete(look())
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "sqlite-walking":
+            patch.setattr("app.store.sqlite.search.walk_from", lambda limit, resources: 1)
+        yield loop.run_until_complete, store, everything, norths
     loop.run_until_complete(store.close())
     loop.close()
 
@@ -217,21 +230,16 @@ def test_a_search_finds_what_its_plan_means(world, plan: Plan, north: bool) -> N
     assert len(found.matches) == len(expected) == found.total
 
 
-@pytest.mark.parametrize("walking", [False, True])
 @quick
 @given(
     plan=plans,
     keys=st.lists(st.builds(SortKey, st.sampled_from([FAMILY, BIRTHDATE, GENDER, DATE, VALUE, CODE]), st.booleans()), max_size=2),
     count=st.integers(1, 9),
 )
-def test_pages_in_order_make_up_the_whole(world, walking: bool, plan: Plan, keys: list[SortKey], count: int) -> None:
-    """`walking`: SQLite follows the index of the sort parameter, as it would only in a large store."""
+def test_pages_in_order_make_up_the_whole(world, plan: Plan, keys: list[SortKey], count: int) -> None:
     run, store, everything, _ = world
     plan = dataclasses.replace(plan, sort=tuple(keys), count=count)
-    with pytest.MonkeyPatch.context() as patch:
-        if walking:
-            patch.setattr("app.store.sqlite.search.walk_from", lambda limit, resources: 1)
-        seen: list[str] = run(all_pages(store, SYSTEM, plan))
+    seen: list[str] = run(all_pages(store, SYSTEM, plan))
     expected = [resource for resource in everything.values() if matches(plan, resource, everything)]
     if keys:
         assert seen == [resource.id for resource in in_order(expected, keys)]

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.clock import instant
-from app.fhir.codec import decode, encode
-from app.fhir.errors import Forbidden, Invalid, NotFound
+from app.fhir.codec import decode
+from app.fhir.errors import Forbidden, NotFound
 from app.fhir.search.types import Entries
 from app.security.access import Access
 from app.store.protocol import Delete, DeleteRecord, Guard, GuardFailed, Put, PutRecord, Share, Stored, VersionConflict, Write
+from app.store.rules import body_of, check_version, name_of, owners_after, patients_of, require_own, same, sees, whole
 from app.store.sqlite import records
 from app.store.sqlite.rows import TABLES, Row, Rows, rows_of
 from app.store.sqlite.search import matches_exactly, owner_marks
@@ -37,15 +38,9 @@ class Prepared:
 def prepare(put: Put, extract: Callable[[Mapping[str, Any]], Entries]) -> Prepared:
     """The expensive part of a Put. Raises Invalid where type or id is missing."""
     resource = put.resource
-    type, id = resource.get("resourceType"), resource.get("id")
-    if not isinstance(type, str) or not isinstance(id, str) or not type or not id:
-        raise Invalid("A resource needs a type and an id before it can be stored.")
+    type, id = name_of(resource)
     entries = extract(resource)
-    body = encode({name: value for name, value in resource.items() if name not in ("resourceType", "id", "meta")})
-    patients = frozenset(
-        entry.id for entry in entries.references if entry.type == "Patient" and entry.id and entry.param in ("patient", "subject")
-    )
-    return Prepared(put, type, id, body, rows_of(type, entries), patients)
+    return Prepared(put, type, id, body_of(resource), rows_of(type, entries), patients_of(entries))
 
 
 @dataclass(slots=True)
@@ -130,7 +125,7 @@ class Transaction:
         put, type, id = prepared.put, prepared.type, prepared.id
         found = self._find(type, id)
         if found is not None:
-            self._require_own(found)
+            require_own(self.access, found.owners, found.type, found.id)
         self._check_version(found, put.if_version)
         owners = self._owners(prepared, found)
         live = found is not None and not found.deleted
@@ -148,18 +143,18 @@ class Transaction:
         found.deleted = False
         found.owners = owners
         found.rows = prepared.rows
-        found.raw = _whole(prepared, found.version, self.stamp)
+        found.raw = whole(put.resource, prepared.body, found.version, self.stamp)
         action: Literal["create", "update"] = "update" if live else "create"
         self._number(found, action, found.raw)
         return self._stored(found, found.raw, action)
 
     def _delete(self, delete: Delete) -> Stored | None:
         found = self._find(delete.type, delete.id)
-        if found is None or found.deleted or not self._sees(found):
+        if found is None or found.deleted or not sees(self.access, found.owners):
             if delete.if_version:
                 raise VersionConflict(f"{delete.type}/{delete.id} is not at version {delete.if_version}.")
             return None
-        self._require_own(found)
+        require_own(self.access, found.owners, found.type, found.id)
         self._check_version(found, delete.if_version)
         found.version += 1
         found.updated = self.at
@@ -191,45 +186,21 @@ class Transaction:
             )
         return self.current[type, id]
 
-    def _sees(self, found: _Current) -> bool:
-        return self.access.everything or not found.owners.isdisjoint(self.access.owners())
-
-    def _require_own(self, found: _Current) -> None:
-        if not self._sees(found):
-            raise NotFound(f"{found.type}/{found.id} is not there.")
-        if not self.access.everything and found.owners.isdisjoint(self.access.stamp()):
-            raise Forbidden(f"{found.type}/{found.id} is shared with all hospitals; only the national administrator changes it.")
-
     @staticmethod
     def _check_version(found: _Current | None, wanted: int | None) -> None:
         have = 0 if found is None or found.deleted else found.version
         if wanted is not None and wanted != have:
-            name = "it" if found is None else f"{found.type}/{found.id}"
-            said = f"{name} is at version {have}" if have else f"{name} is not there"
-            raise VersionConflict(f"Expected {f'version {wanted}' if wanted else 'nothing'}, but {said}.")
+            check_version(have, wanted, "it" if found is None else f"{found.type}/{found.id}")
 
     def _owners(self, prepared: Prepared, found: _Current | None) -> frozenset[str]:
-        """What `Put.owners` promises; a caller with hospitals marks with these alone, and takes no other's mark away."""
-        carried = found.owners if found is not None else frozenset()
-        asked = prepared.put.owners
-        if self.access.everything:
-            if asked is not None:
-                return asked
-            owners = carried
-            for patient in prepared.patients:
-                child = self._find("Patient", patient)
-                if child is not None:
-                    owners |= child.owners
-            return owners
-        own = self.access.stamp()
-        if not own:
-            raise Forbidden("This caller belongs to no hospital and may not store anything.")
-        if asked is not None and (not asked or not asked <= own):
-            raise Forbidden("A resource can only be marked with hospitals of the caller's own.")
-        return carried | (own if asked is None else asked)
+        def of_patients() -> list[frozenset[str]]:
+            children = [self._find("Patient", id) for id in prepared.patients]
+            return [child.owners for child in children if child is not None]
+
+        return owners_after(self.access, prepared.put.owners, found.owners if found is not None else frozenset(), of_patients)
 
     def _unchanged(self, found: _Current, resource: Mapping[str, Any]) -> bool:
-        return _same({**decode(self._raw(found)), "meta": None}, {**resource, "meta": None})
+        return same({**decode(self._raw(found)), "meta": None}, {**resource, "meta": None})
 
     def _raw(self, found: _Current) -> bytes:
         if found.raw is None:
@@ -297,23 +268,3 @@ class Transaction:
 def _resource_row(found: _Current) -> Row:
     owners = " ".join(sorted(found.owners))
     return found.rid, found.type, found.id, found.version, found.updated, found.deleted, found.seq, owners
-
-
-def _whole(prepared: Prepared, version: int, updated: str) -> bytes:
-    """The version's bytes: type, id and meta spliced before the rest, which was encoded before its version was known."""
-    meta = {**(prepared.put.resource.get("meta") or {}), "versionId": str(version), "lastUpdated": updated}
-    head = encode({"resourceType": prepared.type, "id": prepared.id, "meta": meta})
-    return head if prepared.body == b"{}" else b"%s,%s" % (head[:-1], prepared.body[1:])
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Equal as JSON, where 1.0 is not 1.00 and the order of members does not matter."""
-    return bool(_canonical(one) == _canonical(other))
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _canonical(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_canonical(item) for item in value]
-    return value if isinstance(value, str) else (type(value).__name__, str(value))

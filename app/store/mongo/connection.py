@@ -1,0 +1,135 @@
+"""The connection to a replica set: concerns that durability rests on, and MongoDB's errors as ours.
+
+What must stay true: every write is acknowledged by a majority and in its journal, whatever the URL says; every read is of what a majority has, from the
+primary; no URL, user or password reaches a log or an error.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    ExecutionTimeout,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+from pymongo.read_concern import ReadConcern
+
+from app.fhir.errors import FHIRError, TooLarge, Unavailable
+from app.logs import logger
+from app.store.mongo.words import Document
+
+MAJORITY = WriteConcern("majority", j=True)
+OLDEST_WIRE = 13  # MongoDB 5.0: snapshot reads outside transactions
+OLDEST = "5.0"
+DATABASE = "csor"
+WAIT_MS = 10_000  # for a primary, before a request gets 503
+
+_TOO_LARGE = (10334, 17280, 17419, 17420)
+_NO_AUTH = (13, 18, 8000)
+
+
+def public_url(url: str) -> str:
+    """The URL without user, password and options, for messages and logs."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def connect(url: str) -> AsyncMongoClient[Document]:
+    """A client that is not connected yet. Raises Unavailable for a URL that does not mean anything."""
+    options: dict[str, Any] = {} if "serverselectiontimeoutms" in url.lower() else {"serverSelectionTimeoutMS": WAIT_MS}
+    try:
+        return AsyncMongoClient(url, appname="csor", tz_aware=True, retryWrites=True, retryReads=True, **options)
+    except (InvalidURI, ConfigurationError, ValueError):
+        # The driver's sentence may quote the URL.
+        raise Unavailable(
+            "The store's URL is not a MongoDB URL that can be read: write mongodb://host1,host2/csor?replicaSet=name,"
+            " with special characters of the password percent-encoded."
+        ) from None
+
+
+def database(client: AsyncMongoClient[Document]) -> AsyncDatabase[Document]:
+    """The database that the URL names (`csor` if none)."""
+    found = client.get_default_database(DATABASE)
+    return found.with_options(
+        write_concern=MAJORITY, read_concern=ReadConcern("majority"), read_preference=ReadPreference.PRIMARY
+    )
+
+
+async def require_able(client: AsyncMongoClient[Document], url: str) -> None:
+    """One sentence that says what to do, where this server cannot carry the store. Raises Unavailable."""
+    where = public_url(url)
+    try:
+        hello = await client.admin.command("hello")
+    except ServerSelectionTimeoutError as error:
+        raise Unavailable(_unreachable(where, str(error), client)) from None
+    except OperationFailure as error:
+        raise Unavailable(_refused(where, error)) from None
+    except ConfigurationError as error:
+        if "wire version" in str(error):
+            raise Unavailable(f"The MongoDB at {where} is too old: {OLDEST} or newer is needed.") from None
+        raise Unavailable(f"The MongoDB at {where} cannot be used with these options of the URL.") from None
+    except PyMongoError:
+        raise Unavailable(f"No MongoDB answers at {where}: is it running, and is the address right?") from None
+    if hello.get("maxWireVersion", 0) < OLDEST_WIRE:
+        raise Unavailable(f"The MongoDB at {where} is too old: {OLDEST} or newer is needed.")
+    if not hello.get("setName") and hello.get("msg") != "isdbgrid":
+        raise Unavailable(
+            f"The MongoDB at {where} runs alone and has no transactions: start it with --replSet NAME and run rs.initiate() once;"
+            " a replica set of one is enough."
+        )
+    try:
+        await client.admin.command("ping")
+    except OperationFailure as error:
+        raise Unavailable(_refused(where, error)) from None
+
+
+def _unreachable(where: str, said: str, client: AsyncMongoClient[Document]) -> str:
+    wanted = client.topology_description.replica_set_name
+    if "wire version" in said:
+        return f"The MongoDB at {where} is too old: {OLDEST} or newer is needed."
+    if "auth" in said.lower():
+        return f"The MongoDB at {where} refuses this user or password."
+    if (wanted and "SetName" in said) or "replica set name" in said.lower():
+        return f"The MongoDB at {where} is not of the replica set '{wanted}': correct replicaSet= in the URL."
+    if "no primary" in said.lower() or "No replica set members" in said:
+        return f"The replica set at {where} has no primary, or not one of the name '{wanted}': look at rs.status() there."
+    return f"No MongoDB answers at {where}: is it running, and is the address right?"
+
+
+def _refused(where: str, error: OperationFailure) -> str:
+    if error.code in _NO_AUTH:
+        return f"The MongoDB at {where} refuses this user or password."
+    return f"The MongoDB at {where} refuses to work (code {error.code})."
+
+
+def translate(error: PyMongoError) -> FHIRError:
+    """What the caller may know of an error of MongoDB: a sentence, never a statement or a value."""
+    code = getattr(error, "code", None)
+    if isinstance(error, DocumentTooLarge) or code in _TOO_LARGE:
+        return TooLarge("This resource is larger than the store can hold (16 MB with its index).")
+    if isinstance(error, ServerSelectionTimeoutError):
+        return Unavailable("The store has no primary just now; try again.")
+    if isinstance(error, ConnectionFailure):
+        return Unavailable("The store cannot be reached just now; try again.")
+    if isinstance(error, ExecutionTimeout):
+        return Unavailable("The store took too long; try again.")
+    logger().error("store-failed", store="mongodb", exc_type=type(error).__name__, code=code)
+    return Unavailable(f"The store failed ({type(error).__name__}{f' {code}' if code else ''}).")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """MongoDB's errors as ours."""
+    try:
+        yield
+    except PyMongoError as error:
+        raise translate(error) from None

@@ -1,0 +1,104 @@
+"""Rounds: the commits of one process, several callers' in one transaction.
+
+A majority write waits for the disks of several machines, whatever it carries; so those that wait together go together. What must stay true: jobs of one
+round touch different things; a guarded job has a round of its own; a caller that goes away leaves its commit to run on, only the answer is dropped.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from app.fhir.errors import FHIRError, Unavailable
+from app.store.mongo.transaction import Job
+from app.store.protocol import Stored
+
+MAX_ROUND = 64  # jobs
+MAX_WRITES = 1000  # of one round, unless one job alone has more
+AT_ONCE = 4  # rounds under way, guarded ones apart
+GUARDED_AT_ONCE = 16
+
+_Waiting = tuple[Job, "asyncio.Future[list[Stored | None]]", set[str]]
+
+
+class Rounds:
+    """`submit` a job and await its results. `work` does a round; what it raises is every job's answer."""
+
+    def __init__(self, work: Callable[[list[Job]], Awaitable[None]]) -> None:
+        self._work = work
+        self._waiting: deque[_Waiting] = deque()
+        self._busy: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._guarded = 0
+        self._plain = 0
+        self._closed = False
+
+    async def submit(self, job: Job) -> list[Stored | None]:
+        """What the job brought, once it is durable. Raises what it raised, or Unavailable."""
+        if self._closed:
+            raise Unavailable("The store is closed.")
+        future: asyncio.Future[list[Stored | None]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((job, future, job.turns()))
+        self._pump()
+        return await future
+
+    async def close(self) -> None:
+        """Finish what was submitted."""
+        self._closed = True
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    def _pump(self) -> None:
+        while self._waiting and (chosen := self._choose()):
+            guarded = bool(chosen[0][0].guards)
+            self._guarded += guarded
+            self._plain += not guarded
+            task = asyncio.create_task(self._run(chosen, guarded))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _choose(self) -> list[_Waiting]:
+        """The jobs of the next round, the oldest first; a job whose turn has not come keeps all that share its turns waiting."""
+        chosen: list[_Waiting] = []
+        left: deque[_Waiting] = deque()
+        held: set[str] = set()
+        writes = 0
+        while self._waiting:
+            one = self._waiting.popleft()
+            job, _, turns = one
+            room = self._guarded < GUARDED_AT_ONCE if job.guards else self._plain < AT_ONCE
+            fits = not chosen or (not job.guards and writes + len(job.writes) <= MAX_WRITES)
+            if room and fits and self._busy.isdisjoint(turns) and held.isdisjoint(turns):
+                chosen.append(one)
+                self._busy |= turns
+                writes += len(job.writes)
+                if job.guards or len(chosen) == MAX_ROUND:
+                    break
+            else:
+                held |= turns
+                left.append(one)
+        self._waiting.extendleft(reversed(left))
+        return chosen
+
+    async def _run(self, chosen: list[_Waiting], guarded: bool) -> None:
+        error: BaseException | None = None
+        try:
+            await self._work([job for job, _, _ in chosen])
+        except BaseException as raised:
+            error = raised
+        self._guarded -= guarded
+        self._plain -= not guarded
+        for job, future, turns in chosen:
+            self._busy -= turns
+            outcome = error or job.outcome
+            if future.cancelled():
+                continue
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome or [])
+        self._pump()
+
+
+def failed(job: Job) -> bool:
+    """Whether the job came to nothing."""
+    return isinstance(job.outcome, FHIRError)

@@ -1,0 +1,273 @@
+"""A `Plan` as one page of results.
+
+What must stay true: all that a page says comes from one snapshot; a page begins after the last row of the page before, so that writes in between neither
+repeat nor hide what was there all along. Which clause leads is MongoDB's own choice among the indexes; no search scans the collection.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+
+from app.fhir.errors import TooCostly
+from app.fhir.search import types as t
+from app.security.access import Access
+from app.store.cursor import seal, unseal
+from app.store.mongo.clauses import BATCH, Clauses, TooMany, owned
+from app.store.mongo.conditions import all_of, keys, one_of
+from app.store.mongo.order import after_indexed, after_unsorted, indexed_field, sorted_pipeline
+from app.store.mongo.words import SEPARATOR, Document, referenced
+from app.store.protocol import Found, Stored
+from app.store.sqlite.clauses import CANONICAL
+from app.store.sqlite.search import MAX_INCLUDED, MAX_ROUNDS
+
+STORED = {"v": 1, "u": 1, "raw": 1, "w": 1, "a": 1}
+
+Row = list[Any]  # name, then what it is ordered by
+
+
+def stored(document: Document) -> Stored:
+    """From the fields of `STORED`, of a resource or of a version (whose name is in `r`).
+
+    `int`, here and elsewhere: BSON's own kind of integer is one that JSON encoders refuse.
+    """
+    type, _, id = (document.get("r") or document["_id"]).partition("/")
+    action = document["a"]
+    return Stored(
+        type, id, document["v"], int(document["u"]), document["raw"], frozenset(document["w"]), action == "delete", action=action
+    )
+
+
+def several_queries(plan: t.Plan) -> bool:
+    """Whether a page of `plan` takes more than one look at the data, and so needs a snapshot."""
+    return bool(
+        not plan.types
+        or plan.sort
+        or plan.includes
+        or plan.revincludes
+        or plan.total != "none"
+        or any(isinstance(clause, t.Chain | t.Has | t.AnyOf) for clause in plan.where)
+    )
+
+
+class Search:
+    """One plan for one caller in one session."""
+
+    def __init__(
+        self, resources: AsyncCollection[Document], session: AsyncClientSession | None, access: Access, plan: t.Plan
+    ) -> None:
+        self._resources = resources
+        self._session = session
+        self._access = access
+        self.plan = plan
+        self._clauses = Clauses(resources, session, access)
+        self.types: tuple[str, ...] = plan.types
+        self._late: list[t.Clause] = []
+
+    async def page(self, key: bytes) -> Found:
+        """Matches, what they include, and the total where asked for."""
+        plan = self.plan
+        about = repr((plan.types, plan.where, plan.sort))
+        last = unseal(key, about, plan.cursor) if plan.cursor else None
+        where = await self.where()
+        if not self.types:
+            return Found(total=0 if plan.total != "none" or plan.summary == "count" else None)
+        if plan.summary == "count" or plan.count == 0:
+            return Found(total=await self._total(where))
+        rows, documents = await self._page(where, last, plan.count + 1)
+        more, rows = len(rows) > plan.count, rows[: plan.count]
+        names = [row[0] for row in rows]
+        return Found(
+            matches=[stored(document) for document in documents[: plan.count]],
+            included=await self._included(names) if plan.includes or plan.revincludes else [],
+            total=None if plan.total == "none" else await self._total(where),
+            cursor=seal(key, about, [plain(value) for value in rows[-1]]) if more else None,
+        )
+
+    async def matches_exactly(self, expects: frozenset[str]) -> bool:
+        """Whether the plan matches just the resources `expects`, of all pages."""
+        found: set[str] = set()
+        where = await self.where()
+        async for row in self._rows(where, after_unsorted(None), ("n",), [("n", 1), ("_id", 1)], len(expects) + 1):
+            found.add(row[0])
+            if len(found) > len(expects):
+                return False
+        return found == expects
+
+    async def where(self) -> Document:
+        """The filter that finds candidates; clauses that it leaves out are in `_late`."""
+        if not self.types:
+            self.types = tuple(sorted(filter(None, await self._resources.distinct("t", session=self._session))))
+        pieces = []
+        for clause in self.plan.where:
+            try:
+                pieces.append(await self._clauses.filter(clause, self.types))
+            except TooMany:
+                self._late.append(clause)
+        return all_of([{"t": one_of(self.types)} if self.types else {"_id": {"$in": []}}, *pieces, owned(self._access)])
+
+    # ---- rows in order
+
+    async def _page(self, where: Document, last: Row | None, limit: int) -> tuple[list[Row], list[Document]]:
+        plan = self.plan
+        if not plan.sort:
+            after = after_unsorted(last)
+            order: list[tuple[str, int]] = [("n", 1), ("_id", 1)]
+            if not self._late:
+                return await self._direct(all_of([where, after]), "n", order, limit)
+            rows = [row async for row in self._rows(where, after, ("n",), order, limit)]
+        elif (field := indexed_field(plan, self.types)) and not self._late:
+            return await self._by_index(where, field, last, limit)
+        else:
+            rows = await self._by_sorting(where, last, limit)
+        return rows, await self._load([row[0] for row in rows])
+
+    async def _direct(
+        self, where: Document, field: str, order: list[tuple[str, int]], limit: int
+    ) -> tuple[list[Row], list[Document]]:
+        """Rows and documents in one go, by an index that has the order."""
+        cursor = self._resources.find(where, STORED | {field: 1}, session=self._session).sort(order).limit(limit)
+        documents = await cursor.to_list()
+        return [[document["_id"], _at(document, field)] for document in documents], documents
+
+    async def _by_index(self, where: Document, field: str, last: Row | None, limit: int) -> tuple[list[Row], list[Document]]:
+        descending = self.plan.sort[0].descending
+        rows: list[Row] = []
+        documents: list[Document] = []
+        if last is None or last[1] is not None:
+            after = after_indexed(field, descending, last)
+            order = [(field, -1 if descending else 1), ("_id", 1)]
+            rows, documents = await self._direct(all_of([where, after]), field, order, limit)
+        if len(rows) < limit and field != "u":
+            after = {field: {"$exists": False}}
+            if last is not None and last[1] is None:
+                after["_id"] = {"$gt": last[0]}
+            rest = await self._direct(all_of([where, after]), field, [("_id", 1)], limit - len(rows))
+            rows, documents = rows + rest[0], documents + rest[1]
+        return rows, documents
+
+    async def _by_sorting(self, where: Document, last: Row | None, limit: int) -> list[Row]:
+        stages = sorted_pipeline(self.plan, self.types, last, None if self._late else limit)
+        cursor = await self._resources.aggregate([{"$match": where}, *stages], session=self._session, allowDiskUse=True)
+        number = range(len(self.plan.sort))
+        rows = ([row["_id"], *(row.get(f"k{n}") for n in number)] async for row in cursor)
+        return [row async for row in self._held(rows, limit)]
+
+    async def _rows(
+        self, where: Document, after: Document, fields: Sequence[str], order: list[tuple[str, int]], limit: int | None
+    ) -> AsyncIterator[Row]:
+        """Names of matches with `fields`, in order, late clauses asked."""
+        find = self._resources.find(all_of([where, after]), dict.fromkeys(fields, 1), session=self._session).sort(order)
+        if limit is not None and not self._late:
+            find = find.limit(limit)
+        async for row in self._held(([one["_id"], *(one[field] for field in fields)] async for one in find), limit):
+            yield row
+
+    async def _held(self, rows: AsyncIterator[Row], limit: int | None) -> AsyncIterator[Row]:
+        """Those of `rows` for which the late clauses hold, at most `limit`."""
+        given = 0
+        batch: list[Row] = []
+        if not self._late:
+            async for row in rows:
+                yield row
+            return
+        async for row in rows:
+            batch.append(row)
+            if len(batch) < BATCH:
+                continue
+            for one in await self._ask(batch):
+                yield one
+                given += 1
+                if given == limit:
+                    return
+            batch = []
+        for one in (await self._ask(batch))[: None if limit is None else limit - given]:
+            yield one
+
+    async def _ask(self, batch: list[Row]) -> list[Row]:
+        held = {row[0] for row in batch}
+        for clause in self._late:
+            held = await self._clauses.holds(clause, held, self.types)
+        return [row for row in batch if row[0] in held]
+
+    async def _total(self, where: Document) -> int:
+        if not self._late:
+            return await self._resources.count_documents(where, session=self._session)
+        number = 0
+        async for _ in self._rows(where, {}, ("n",), [("n", 1), ("_id", 1)], None):
+            number += 1
+        return number
+
+    async def _load(self, names: list[str]) -> list[Document]:
+        found = {one["_id"]: one async for one in self._resources.find({"_id": {"$in": names}}, STORED, session=self._session)}
+        return [found[name] for name in names]
+
+    # ---- what comes along
+
+    async def _included(self, names: list[str]) -> list[Stored]:
+        """Everything that the matches include, each once, in the order of finding."""
+        known = dict.fromkeys(names)
+        found: dict[str, None] = {}
+        fresh = list(names)
+        once = True
+        for _ in range(MAX_ROUNDS):
+            news: list[str] = []
+            for include in self.plan.includes:
+                if once or include.iterate:
+                    news += await self._forward(include, fresh)
+            for include in self.plan.revincludes:
+                if once or include.iterate:
+                    news += await self._backward(include, fresh)
+            fresh = [name for name in dict.fromkeys(news) if name not in known]
+            known.update(dict.fromkeys(fresh))
+            found.update(dict.fromkeys(fresh))
+            once = False
+            if len(found) > MAX_INCLUDED:
+                raise TooCostly(f"This page would include more than {MAX_INCLUDED} resources; ask for fewer matches with _count.")
+            if not fresh:
+                break
+        return [stored(document) for document in await self._load(list(found))]
+
+    async def _forward(self, include: t.Include, names: list[str]) -> Iterable[str]:
+        wanted = set(chain.from_iterable(keys((include.source,), param.code) for param in include.params))
+        if not wanted:
+            return []
+        documents = {one["_id"]: one async for one in self._clauses.find({"_id": {"$in": names}}, ("k",))}
+        asked = list(dict.fromkeys(name for one in names if one in documents for name in referenced(documents[one], wanted)))
+        target = [{"t": include.target}] if include.target else [{"t": {"$exists": True}}]
+        there = {one["_id"] async for one in self._clauses.find(all_of([{"_id": {"$in": asked}}, *target, owned(self._access)]))}
+        return [name for name in asked if name in there] + await self._canonical(include, list(documents.values()), wanted)
+
+    async def _canonical(self, include: t.Include, documents: list[Document], wanted: set[str]) -> list[str]:
+        named = {include.target} if include.target else {target for param in include.params for target in param.targets}
+        targets = sorted(named & CANONICAL)
+        urls = {word[9:] for one in documents for word in one["k"] if word[:8] in wanted and word[8] == "u"}
+        if not targets or not urls:
+            return []
+        words = [f"{key}={url}{SEPARATOR}" for key in keys(targets, "url") for url in sorted(urls)]
+        where = self._clauses.visible(targets, {"s": {"$in": words}})
+        return [one["_id"] async for one in self._clauses.find(where).sort([("n", 1), ("_id", 1)])]
+
+    async def _backward(self, include: t.Include, names: list[str]) -> Iterable[str]:
+        asked = [name for name in names if not include.target or name.startswith(f"{include.target}/")]
+        words = [f"{key}r{name}" for param in include.params for key in keys((include.source,), param.code) for name in asked]
+        if not words:
+            return []
+        where = self._clauses.visible((include.source,), {"k": {"$in": words}})
+        found = self._clauses.find(where).sort([("n", 1), ("_id", 1)]).limit(MAX_INCLUDED + 1)
+        return [one["_id"] async for one in found]
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can carry it."""
+    return int(value) if isinstance(value, int) else value
+
+
+def _at(document: Document, field: str) -> Any:
+    """The value at `lo.date`, say; None where there is none."""
+    value: Any = document
+    for part in field.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
