@@ -7,6 +7,7 @@ from app.ids import derived_id
 from app.measures import viewer
 from app.measures.evaluate import count, summarise
 from app.measures.period import Period
+from app.measures.period import period as span
 from app.security.access import PUBLIC, SHARED, SYSTEM, Access
 from app.store.protocol import Put, Store, Stored
 
@@ -33,8 +34,7 @@ async def publish(store: Store, measure: str, period: Period) -> int:
 async def keep(store: Store, report: dict[str, Any], owner: str) -> tuple[Stored, bool]:
     """Store one summary report under an id that the same question finds again; False where the stored one says the same already."""
     reporter = report.get("reporter", {}).get("reference", "all")
-    period = report["period"]
-    id = derived_id("MeasureReport", report["measure"], period["start"], period["end"], reporter, owner)
+    id = report_id(report["measure"], span(report["period"]["start"], report["period"]["end"]), reporter, owner)
     report = {**report, "id": id}
     if owner != SHARED:
         report["meta"] = {"security": [RESTRICTED]}
@@ -47,6 +47,11 @@ async def keep(store: Store, report: dict[str, Any], owner: str) -> tuple[Stored
     (stored,) = await store.commit(SYSTEM, [Put(report, owners=frozenset({owner}))])
     assert stored is not None
     return stored, True
+
+
+def report_id(measure: str, period: Period, reporter: str, owner: str) -> str:
+    """The id of a stored report: of a measure (`url|version`), of a `reporter` ("all", or the reference of a hospital), for an owner."""
+    return derived_id("MeasureReport", measure, period.start.isoformat(), period.end.isoformat(), reporter, owner)
 
 
 def _said(report: dict[str, Any]) -> dict[str, Any]:

@@ -19,12 +19,13 @@ from app.measures.definition import Definition, shipped, shipped_ids
 from app.measures.drill import CaseLine
 from app.measures.evaluate import cells, count
 from app.measures.period import Period
+from app.measures.published import publication, stored_reports
 from app.measures.table import Row, hospital_table, row_of
 from app.outcomes import case_mix
 from app.outcomes.case_facts import HORIZON_DAYS
 from app.outcomes.case_mix import Model
 from app.outcomes.weights import in_force
-from app.security.access import SYSTEM, Access
+from app.security.access import PUBLIC, SYSTEM, Access
 from app.store.protocol import Store
 
 YEARS = 4
@@ -35,7 +36,10 @@ MAIN = "treatment-success"
 
 @dataclass(frozen=True)
 class Figures:
-    """A measure over the reporting period as one kind of reader may see it. `whole` is all hospitals together."""
+    """A measure over the reporting period as one kind of reader may see it. `whole` is all hospitals together.
+
+    `sources` are what every figure was made with: (what, name and version). `published` is the day of publication, "" for figures of now.
+    """
 
     definition: Definition
     period: Period
@@ -43,6 +47,8 @@ class Figures:
     whole: Row
     model: Model | None
     made: date
+    sources: tuple[tuple[str, str], ...]
+    published: str = ""
 
     @property
     def measure(self) -> str:
@@ -52,17 +58,6 @@ class Figures:
     def row(self, ods: str) -> Row | None:
         """The hospital's row, None where it has no case in the period."""
         return next((row for row in self.rows if row.hospital == ods), None)
-
-    @property
-    def sources(self) -> list[tuple[str, str]]:
-        """What every figure was made with: (what, name and version)."""
-        model = self.model.canonical if self.model else "none has been fitted"
-        return [
-            ("Measure", self.definition.canonical),
-            ("Weights of the score", f"{in_force().label}: {in_force().canonical}"),
-            ("Case-mix model", model),
-            ("Rules of comparison", rules.canonical()),
-        ]
 
 
 def reporting_period(today: date) -> Period:
@@ -86,14 +81,30 @@ class Cabinet:
     async def figures(self, access: Access, measure: str) -> Figures:
         """A measure as `access` may see it. Raises NotFound for a measure that no page shows."""
         _known(measure)
-        return await self._get((_viewer(access), measure), lambda: self._evaluate(access, measure))  # type: ignore[no-any-return]
+        return await self._get((_viewer(access), measure), lambda: self._evaluate(access, measure))
+
+    async def public(self, measure: str) -> Figures:
+        """What the public sees: what was published for the period; until something was, the figures of now."""
+        _known(measure)
+        return await self._get(("published", measure), lambda: self._published(measure))
+
+    async def _published(self, measure: str) -> Figures:
+        period, definition = reporting_period(clock.today()), shipped(measure)
+        hospitals = [ods for ods in (await shelf(self._store).columns()).hospitals if ods]
+        found = await publication(self._store, definition.canonical, period, hospitals)
+        if found is None:
+            return await self._evaluate(PUBLIC, measure)
+        models = {row.model for row in found.rows if row.model}
+        named = (("Measure", definition.canonical), *(("Library", each) for each in (*found.artefacts, *sorted(models))))
+        made = date.fromisoformat(found.made[:10])
+        return Figures(definition, period, found.rows, found.whole, None, made, named, found.made[:10])
 
     async def cases(self, access: Access, measure: str, ods: str) -> list[CaseLine]:
         """A hospital's own cases. Raises NotFound where the reader may not see them."""
         _known(measure)
         period = reporting_period(clock.today())
         make = lambda: drill.hospital_cases(self._store, access, measure, ods, period)  # noqa: E731
-        return await self._get((_viewer(access), measure, ods), make)  # type: ignore[no-any-return]
+        return await self._get((_viewer(access), measure, ods), make)
 
     async def _evaluate(self, access: Access, measure: str) -> Figures:
         period = reporting_period(clock.today())
@@ -101,6 +112,7 @@ class Cabinet:
         counted = await count(self._store, SYSTEM, measure, period)
         whole, strata = cells(counted, access, None)
         inner = tuple(row_of(counted, cell, "", "All hospitals") for cell in strata)
+        model = counted.model.canonical if counted.model else "none has been fitted"
         return Figures(
             counted.definition,
             period,
@@ -108,6 +120,12 @@ class Cabinet:
             row_of(counted, whole, "", "All hospitals together", inner),
             counted.model,
             clock.today(),
+            (
+                ("Measure", counted.definition.canonical),
+                ("Weights of the score", f"{in_force().label}: {in_force().canonical}"),
+                ("Case-mix model", model),
+                ("Rules of comparison", rules.canonical()),
+            ),
         )
 
     async def _get(self, key: tuple[Any, ...], make: Any) -> Any:
@@ -116,9 +134,9 @@ class Cabinet:
             return kept[2]
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
-            stamp = await self._stamp(key[1])
+            stamp = await self._stamp(key)
             kept = self._kept.pop(key, None)
-            same = kept is not None and all(a is b for a, b in zip(kept[1], stamp, strict=True))
+            same = kept is not None and _unchanged(kept[1], stamp)
             value = kept[2] if kept is not None and same else await make()
             self._kept[key] = (time.monotonic(), stamp, value)
             while len(self._kept) > KEPT:
@@ -127,11 +145,21 @@ class Cabinet:
                 self._locks.pop(oldest, None)
         return value
 
-    async def _stamp(self, measure: str) -> tuple[Any, ...]:
-        """What the figures come from; the same objects as long as nothing changed."""
+    async def _stamp(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What the figures come from: equal as long as nothing changed."""
         columns = await shelf(self._store).columns()
-        model = await artefacts.current_model(self._store, SYSTEM, case_mix.library_id(shipped(measure).canonical))
-        return columns, model
+        canonical = shipped(key[1]).canonical
+        model = await artefacts.current_model(self._store, SYSTEM, case_mix.library_id(canonical))
+        latest = None
+        if key[0] == "published":
+            hospitals = [ods for ods in columns.hospitals if ods]
+            found = await stored_reports(self._store, canonical, reporting_period(clock.today()), hospitals)
+            latest = [(stored.id, stored.version) for stored in found.values()]
+        return columns, model, latest
+
+
+def _unchanged(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
+    return before[0] is now[0] and before[1] is now[1] and before[2] == now[2]
 
 
 def _known(measure: str) -> None:

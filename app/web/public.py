@@ -14,7 +14,6 @@ from starlette.routing import BaseRoute, Route
 from app.fhir.errors import NotFound
 from app.measures.definition import shipped_ids
 from app.measures.table import Row
-from app.security.access import PUBLIC
 from app.store.protocol import Store
 from app.web import charts, downloads, words
 from app.web.charts.svg import percent_domain
@@ -73,7 +72,7 @@ class Public:
         measure = request.query_params.get("measure", MAIN)
         if measure not in words.WORDINGS or measure not in shipped_ids():
             raise NotFound("We have no such page.")
-        return await cabinet(self._store).figures(PUBLIC, measure)
+        return await cabinet(self._store).public(measure)
 
     def _page(self, request: Request, template: str, figures: Figures, path: str, **values: Any) -> Response:
         wording = words.wording(figures.measure)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from app import clock
+from app.measures import publishing
 from app.registry.consumer import KIND, CaseFactsConsumer
 from app.security.access import PUBLIC, SYSTEM, Access
 from app.store.consumer import CURSOR
@@ -69,6 +70,22 @@ async def test_a_change_is_seen(store: Store, evaluations: list[str]) -> None:
     after = (await cabinet(store).figures(LEAD, "survival-to-one-year")).row("ZA1")
     assert (after.observed, after.known) == (before.observed - 1, before.known)
     assert len(evaluations) == 2
+
+
+async def test_what_was_published_stands_still_while_the_hospitals_own_page_moves(store: Store) -> None:
+    measure, period = "survival-to-one-year", reporting_period(clock.today())
+    await put(store, nation(60, hospitals=4))
+    first_look = await cabinet(store).public(measure)
+    assert first_look.published == "" and first_look.whole.known == 240
+    await publishing.publish(store, measure, period)
+    before = await cabinet(store).public(measure)
+    assert before.published and before.whole.known == 240 and ("Measure", before.definition.canonical) in before.sources
+    more = [msgspec.structs.replace(facts, case=f"more-{facts.case}") for facts in nation(12, hospitals=4)]
+    await put(store, more)
+    assert (await cabinet(store).figures(LEAD, measure)).row("ZA1").known == 72
+    assert (await cabinet(store).public(measure)).whole.known == 240
+    await publishing.publish(store, measure, period)
+    assert (await cabinet(store).public(measure)).whole.known == 288
 
 
 async def test_what_is_kept_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,6 @@ def icons(id: str, title: str, description: str, *, filled: int, of: int = 100) 
         parts.append(element("defs", element("g", body, id=f"{id}-{kind}", fill=fill, stroke=stroke, stroke_width=1.4)))
     for number in range(of):
         kind = "a" if number < filled else "b"
-        place = {"x": number % COLUMNS * STEP_X + 1, "y": number // COLUMNS * STEP_Y + 1}
-        parts.append(element("use", href=f"#{id}-{kind}", **place))
+        x, y = number % COLUMNS * STEP_X + 1, number // COLUMNS * STEP_Y + 1
+        parts.append(element("use", href=f"#{id}-{kind}", x=x, y=y))
     return drawing(id, title, description, COLUMNS * STEP_X, rows * STEP_Y, parts)
