@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
+from weakref import WeakValueDictionary
 
 from app import clock
 from app.fhir.errors import NotFound
@@ -76,7 +77,7 @@ class Cabinet:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._kept: dict[tuple[Any, ...], tuple[float, tuple[Any, ...], Any]] = {}
-        self._locks: dict[tuple[Any, ...], asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[tuple[Any, ...], asyncio.Lock] = WeakValueDictionary()
 
     async def figures(self, access: Access, measure: str) -> Figures:
         """A measure as `access` may see it. Raises NotFound for a measure that no page shows."""
@@ -140,9 +141,7 @@ class Cabinet:
             value = kept[2] if kept is not None and same else await make()
             self._kept[key] = (time.monotonic(), stamp, value)
             while len(self._kept) > KEPT:
-                oldest = next(iter(self._kept))
-                del self._kept[oldest]
-                self._locks.pop(oldest, None)
+                del self._kept[next(iter(self._kept))]
         return value
 
     async def _stamp(self, key: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ import pytest
 from app.measures.drill import hospital_cases
 from app.measures.table import hospital_table
 from app.security.access import Access
-from app.web.figures import reporting_period
+from app.web.figures import cabinet, reporting_period
 from app.web.words import WORDINGS
 from tests.web.conftest import CHILD, TODAY, Site, small_nation
 
@@ -177,3 +177,22 @@ async def test_the_nation_sees_each_hospital_without_its_small_numbers(site: Sit
     for row in rows:
         if not row.suppressed:
             assert f"{row.ratio:.2f} ({row.low:.2f} to {row.high:.2f})" in page
+
+
+async def test_what_was_least_expected_can_come_first(site: Site) -> None:
+    lines = await hospital_cases(site.context.store, LEAD, "treatment-success", "ZA3", reporting_period(TODAY))
+    failed = sorted((line for line in lines if line.counts and not line.event), key=lambda line: -line.expected)
+    page = (await site.get("lead", "/hospital/ZA3/cases?show=no&order=surprise")).text
+    shown = re.findall(r"/hospital/ZA3/case/([\w-]+)\?", page)
+    assert len(shown) > 10
+    chance = {line.facts.case: line.expected for line in failed}
+    assert [chance[case] for case in shown] == [line.expected for line in failed][: len(shown)]
+
+
+async def test_asking_for_hospitals_that_are_none_leaves_nothing_behind(site: Site) -> None:
+    room = cabinet(site.context.store)
+    await site.get("nation", "/hospital/ZA3/cases")
+    before = len(room._kept), len(room._locks)
+    for number in range(5):
+        assert (await site.get("nation", f"/hospital/Q{number}/cases")).status_code == 404
+    assert (len(room._kept), len(room._locks)) == before

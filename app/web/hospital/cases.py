@@ -52,6 +52,9 @@ class Cases:
         lines = await cases_of(self._store, access, measure, ods)
         show = request.query_params.get("show", "all")
         chosen = [line for line in lines if SHOWN.get(show, SHOWN["all"])[1](line)]
+        surprising = request.query_params.get("order") == "surprise"
+        if surprising:
+            chosen.sort(key=_surprise, reverse=True)
         pages = max(1, -(-len(chosen) // PAGE))
         number = min(max(_whole(request.query_params.get("page")), 1), pages)
         path = f"/hospital/{ods}/cases"
@@ -66,6 +69,7 @@ class Cases:
             switch=switch(path, measure),
             path=path,
             show=show if show in SHOWN else "all",
+            order="surprise" if surprising else "day",
             counts=counts,
             lines=chosen[(number - 1) * PAGE : number * PAGE],
             total=len(chosen),
@@ -115,6 +119,11 @@ class Cases:
         written = name.get("text") or " ".join([*(name.get("given") or ()), name.get("family") or ""]).strip()
         numbers = [each.get("value", "") for each in patient.get("identifier") or () if each.get("system") == names.NHS_NUMBER]
         return {"name": written or "not known", "born": line.facts.birth_date, "nhs": numbers[0] if numbers else "not known"}
+
+
+def _surprise(line: CaseLine) -> float:
+    """How far what happened lies from what was expected, 0..1; -1 where nothing can be said."""
+    return abs(float(line.event) - line.expected) if line.counts and line.expected is not None else -1.0
 
 
 def _quality(line: CaseLine) -> str:
