@@ -16,6 +16,8 @@ import re2
 
 from app.fhir import ucum
 from app.fhir.definitions import r4
+from app.forms.expressions import Evaluate
+from app.forms.expressions import limit as worked_out
 from app.forms.items import CORE, SDC, VALUE_KEYS, Item, extension, extensions, same_coding
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -157,16 +159,14 @@ def _shown(limit: Any) -> str:
     return str(limit)
 
 
-def limits(item: Item, value: Any, options: Options | None = None) -> Iterator[Broken]:
+def limits(item: Item, value: Any, options: Options | None = None, evaluate: Evaluate | None = None) -> Iterator[Broken]:
     """Length, pattern, range, precision and attachment limits."""
     json = item.json
     if isinstance(value, str):
         yield from _text_limits(item, value)
     for name, wrong, word in (("minValue", lambda a, b: a < b, "at least"), ("maxValue", lambda a, b: a > b, "at most")):
-        for limit in (
-            extension(json, CORE + name),
-            extension(json, SDC + "sdc-questionnaire-" + name.replace("Value", "Quantity")),
-        ):
+        for url in (CORE + name, SDC + "sdc-questionnaire-" + name.replace("Value", "Quantity")):
+            limit = worked_out(json, url, evaluate)
             if isinstance(limit, Mapping) and isinstance(value, Mapping) and ucum.convert(1, _unit(value), _unit(limit)) is None:
                 yield Broken(
                     f"{name}IncompatUnits", "value", f"“{item.label}” must be {word} {_shown(limit)}, in a unit like it."

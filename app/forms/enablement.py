@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from app.fhir import ucum
 from app.fhir.errors import FHIRError, TooCostly
 from app.fhir.fhirpath import compile as fhirpath
 from app.forms.items import EXPRESSION, Form, Item, answer_value, children_of, extension, form, same_coding
@@ -21,18 +22,24 @@ def _equal(answer: Any, wanted: Any) -> bool:
         return same_coding(answer, wanted)
     if isinstance(answer, Mapping) and isinstance(wanted, Mapping) and "value" in wanted:
         unit = all(answer.get(key) == wanted.get(key) for key in ("system", "code", "unit") if key in wanted and key in answer)
-        return unit and answer.get("value") == wanted["value"]
+        return (unit and answer.get("value") == wanted["value"]) or _in_unit_of(wanted, answer) == wanted["value"]
     if isinstance(answer, Mapping) and isinstance(wanted, Mapping):
         return answer.get("reference") == wanted.get("reference")
     return isinstance(answer, bool) == isinstance(wanted, bool) and bool(answer == wanted)
 
 
+def _in_unit_of(wanted: Mapping[str, Any], answer: Mapping[str, Any]) -> Decimal | None:
+    """The value of a quantity in the unit of another; None where they do not measure the same thing."""
+    value = answer.get("value")
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    return ucum.convert(value, *(str(each.get("code", each.get("unit"))) for each in (answer, wanted)))
+
+
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     def test(answer: Any, wanted: Any) -> bool:
-        if isinstance(answer, Mapping) and isinstance(wanted, Mapping):  # quantities, in one unit only
-            if answer.get("code", answer.get("unit")) != wanted.get("code", wanted.get("unit")):
-                return False
-            answer, wanted = answer.get("value"), wanted.get("value")
+        if isinstance(answer, Mapping) and isinstance(wanted, Mapping):
+            answer, wanted = _in_unit_of(wanted, answer), wanted.get("value")
         numbers = isinstance(answer, int | Decimal) and isinstance(wanted, int | Decimal)
         texts = isinstance(answer, str) and isinstance(wanted, str)
         return (numbers or texts) and compare(answer, wanted)

@@ -5,13 +5,14 @@ still an error. What enableWhen hides is neither required nor allowed. Structure
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from app.fhir.errors import FHIRError, Issue
-from app.fhir.fhirpath import compile as fhirpath
 from app.forms import answers as rules
 from app.forms.answers import Options
 from app.forms.enablement import Enablement, Scope
+from app.forms.expressions import CALCULATED, CONSTRAINTS, Expressions, Variables
 from app.forms.items import CORE, Form, Item, ItemIssue, answer_value, extension, extensions, form, part, same_coding
 
 DRAFTS = ("in-progress", "stopped")
@@ -36,11 +37,22 @@ class _Validation:
         self.form, self.response, self.options = form, response, options
         self.enabled = Enablement(form, response)
         self.draft = response.get("status") in DRAFTS
+        self.unjudged: list[ItemIssue] = []
+        self.expressions = Expressions(response, self._failed)
 
     def run(self) -> Iterator[Issue]:
         yield from self._source()
-        yield from self._level(self.form.roots, self.response, "QuestionnaireResponse", [self.response])
-        yield from self._constraints(self.form.questionnaire, self.response, "QuestionnaireResponse", "")
+        source = self.form.questionnaire
+        variables = self.expressions.variables(source, self.response, {"questionnaire": source})
+        yield from self._level(self.form.roots, self.response, "QuestionnaireResponse", [self.response], variables)
+        yield from self._constraints(source, self.response, "QuestionnaireResponse", "", variables)
+        yield from self.unjudged
+
+    def _failed(self, error: FHIRError, link_id: str) -> None:
+        text = f"A rule of the questionnaire could not be judged: {error}"
+        told = ItemIssue("warning", "exception", text, "QuestionnaireResponse", None, None, link_id, "invariantExecution")
+        if told not in self.unjudged:
+            self.unjudged.append(told)
 
     def _source(self) -> Iterator[Issue]:
         url, named = self.form.questionnaire.get("url"), str(self.response.get("questionnaire", "")).partition("|")
@@ -67,7 +79,9 @@ class _Validation:
                     rule="questionnaireInactive",
                 )
 
-    def _level(self, items: Sequence[Item], entry: Mapping[str, Any], path: str, scopes: list[Scope]) -> Iterator[Issue]:
+    def _level(
+        self, items: Sequence[Item], entry: Mapping[str, Any], path: str, scopes: list[Scope], variables: Variables
+    ) -> Iterator[Issue]:
         """The items below one place: the response, a response item, or an answer."""
         known = {item.link_id: item for item in items}
         present: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
@@ -90,10 +104,10 @@ class _Validation:
                 text = f"The questionnaire has no item “{link_id}”."
                 yield ItemIssue("error", "not-found", text, f"{here}.linkId", None, None, link_id, "invalidLinkId")
         for item in items:
-            yield from self._item(item, present.get(item.link_id, []), path, scopes)
+            yield from self._item(item, present.get(item.link_id, []), path, scopes, variables)
 
     def _item(
-        self, item: Item, found: Sequence[tuple[str, Mapping[str, Any]]], path: str, scopes: list[Scope]
+        self, item: Item, found: Sequence[tuple[str, Mapping[str, Any]]], path: str, scopes: list[Scope], variables: Variables
     ) -> Iterator[Issue]:
         if not self.enabled(item, scopes):
             for here, child in found:
@@ -107,28 +121,30 @@ class _Validation:
                     yield self._issue(item, rules.Broken("displayAnswer", "structure", "A display item takes no answer."), here)
             return
         if not found and item.type == "group" and item.json.get("required"):
-            missing = list(self._level(item.children, {}, path, scopes))
+            missing = list(self._level(item.children, {}, path, scopes, variables))
             if missing:  # say what is missing in it, rather than that it is
                 yield from missing
                 return
         yield from self._counts(item, found, path)
         for here, child in found:
             within = [*scopes, child]
+            known = self.expressions.variables(item.json, child, {**variables, "qitem": item.json})
             if item.type == "group":
                 if child.get("answer"):
                     broken = rules.Broken(
                         "groupShouldNotHaveAnswers", "structure", f"“{item.label}” is a group and takes no answer."
                     )
                     yield self._issue(item, broken, f"{here}.answer")
-                yield from self._level(item.children, child, here, within)
+                yield from self._level(item.children, child, here, within, known)
             else:
                 if child.get("item"):
                     broken = rules.Broken("invalidLinkId", "structure", "Items below a question belong to its answer.")
                     yield self._issue(item, broken, f"{here}.item")
                 for number, answer in enumerate(child.get("answer") or ()):
-                    yield from self._answer(item, answer, f"{here}.answer[{number}]")
-                    yield from self._level(item.children, answer, f"{here}.answer[{number}]", within)
-            yield from self._constraints(item.json, child, here, item.link_id)
+                    yield from self._answer(item, answer, f"{here}.answer[{number}]", child, known)
+                    yield from self._level(item.children, answer, f"{here}.answer[{number}]", within, known)
+                yield from self._calculation(item, child, here, known)
+            yield from self._constraints(item.json, child, here, item.link_id, known)
 
     def _counts(self, item: Item, found: Sequence[tuple[str, Mapping[str, Any]]], path: str) -> Iterator[Issue]:
         answered = [a for _, child in found for a in child.get("answer") or () if not rules.is_blank(*answer_value(a))]
@@ -159,7 +175,9 @@ class _Validation:
             sentence = f"“{item.label}”: one of the chosen answers excludes all others."
             yield self._issue(item, rules.Broken("exclusiveAnswerOption", "business-rule", sentence), place)
 
-    def _answer(self, item: Item, answer: Mapping[str, Any], path: str) -> Iterator[Issue]:
+    def _answer(
+        self, item: Item, answer: Mapping[str, Any], path: str, child: Mapping[str, Any], variables: Variables
+    ) -> Iterator[Issue]:
         key, value = answer_value(answer)
         if rules.is_blank(key, value):
             yield self._issue(item, rules.Broken("invalidAnswerType", "structure", f"“{item.label}” has an empty answer."), path)
@@ -170,26 +188,33 @@ class _Validation:
             return
         if broken := rules.choice(item, key, value, self.form.questionnaire, self.options):
             yield self._issue(item, broken, place)
-        for broken in rules.limits(item, value, self.options):
+        worked_out = partial(self.expressions.evaluate, focus=child, variables=variables, link_id=item.link_id)
+        for broken in rules.limits(item, value, self.options, lambda expression: worked_out(expression) or []):
             yield self._issue(item, broken, place)
         initial = item.json.get("initial") if item.json.get("readOnly") else None
         if initial and all(answer_value(given)[1] != value for given in initial):
             broken = rules.Broken("readOnly", "business-rule", f"“{item.label}” cannot be changed.")
             yield self._issue(item, broken, place)
 
-    def _constraints(self, element: Mapping[str, Any], entry: Mapping[str, Any], path: str, link_id: str) -> Iterator[Issue]:
-        """Rules that the questionnaire states in FHIRPath (`questionnaire-constraint`), over one item or the whole response."""
-        for constraint in extensions(element, f"{CORE}questionnaire-constraint"):
-            human, expression = str(part(constraint, "human") or ""), str(part(constraint, "expression") or "")
+    def _calculation(self, item: Item, child: Mapping[str, Any], path: str, variables: Variables) -> Iterator[Issue]:
+        """What nobody may change must be what the questionnaire works out; what may be changed need not."""
+        expression = extension(item.json, CALCULATED)
+        if expression is None or not item.json.get("readOnly"):
+            return
+        results = self.expressions.evaluate(expression, child, variables, item.link_id)
+        given = [answer_value(answer)[1] for answer in child.get("answer") or ()]
+        if results and given and not any(value == one or same_coding(value, one) for value in given for one in results):
+            sentence = f"“{item.label}” is worked out from other answers and comes to something else."
+            yield self._issue(item, rules.Broken("calculatedExpression", "business-rule", sentence), path)
+
+    def _constraints(
+        self, element: Mapping[str, Any], entry: Mapping[str, Any], path: str, link_id: str, variables: Variables
+    ) -> Iterator[Issue]:
+        """Rules that the questionnaire states in FHIRPath, over one item or the whole response."""
+        for constraint in (each for url in CONSTRAINTS for each in extensions(element, url)):
+            human = str(part(constraint, "human") or "")
             severity = "warning" if part(constraint, "severity") == "warning" or self.draft else "error"
-            try:
-                held = fhirpath(expression).evaluate(
-                    entry, variables={"resource": self.response, "questionnaire": self.form.questionnaire}, root=self.response
-                )
-            except FHIRError as error:
-                text = f"A rule of the questionnaire could not be judged: {error}"
-                yield ItemIssue("warning", "exception", text, path, None, None, link_id, "invariantExecution")
-                continue
+            held = self.expressions.evaluate(part(constraint, "expression") or "", entry, variables, link_id)
             if held and held[0] is False:
                 place = str(part(constraint, "location") or "") or link_id
                 yield ItemIssue(severity, "invariant", human, path, None, None, place, "invariant")

@@ -49,6 +49,10 @@ def shown(condition: dict[str, Any], *answers: dict[str, Any]) -> bool:
         (when("=", answerCoding={"system": "s", "code": "a"}), [{"valueCoding": {"system": "t", "code": "a"}}], False),
         (when(">", answerQuantity={"value": 1, "code": "kg"}), [{"valueQuantity": {"value": 2, "code": "kg"}}], True),
         (when(">", answerQuantity={"value": 1, "code": "kg"}), [{"valueQuantity": {"value": 2, "code": "g"}}], False),
+        (when("<", answerQuantity={"value": 1, "code": "kg"}), [{"valueQuantity": {"value": 2, "code": "g"}}], True),
+        (when("=", answerQuantity={"value": 1, "code": "kg"}), [{"valueQuantity": {"value": 1000, "code": "g"}}], True),
+        (when(">", answerQuantity={"value": 1, "code": "kg"}), [{"valueQuantity": {"value": 2, "code": "m"}}], False),
+        (when("!=", answerQuantity={"value": 1, "code": "kg"}), [{"valueQuantity": {"value": 1000, "code": "g"}}], False),
         (when("like", answerString="a"), [{"valueString": "a"}], False),
     ],
 )

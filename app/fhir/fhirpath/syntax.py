@@ -283,6 +283,8 @@ class _Parser:
         if lexeme.kind not in ("name", "quoted"):
             raise SyntaxProblem(self.text, lexeme.at, "a member or a function")
         name = _unescape(lexeme.text[1:-1]) if lexeme.kind == "quoted" else lexeme.text
+        if not name:
+            raise SyntaxProblem(self.text, lexeme.at, "a name that is not empty")
         if not self.accept("("):
             return Member(target, name, lexeme.at)
         args: list[Syntax] = []
