@@ -101,12 +101,15 @@ def bundle() -> dict[str, Any]:
                     "clinicalStatus": {
                         "coding": [{"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}]
                     },
-                    "subject": {"reference": "urn:uuid:c757873d-ec9a-4326-a141-556f43239521"},
+                    "subject": {"reference": "Patient/p-1"},
                     "onsetAge": {"value": 3, "unit": "d", "system": "http://unitsofmeasure.org", "code": "d"},
                 },
                 "request": {"method": "POST", "url": "Condition"},
             },
-            {"resource": {"resourceType": "Binary", "contentType": "text/plain", "data": "aGVsbG8="}},
+            {
+                "resource": {"resourceType": "Binary", "contentType": "text/plain", "data": "aGVsbG8="},
+                "request": {"method": "POST", "url": "Binary"},
+            },
         ],
     }
 

@@ -43,10 +43,21 @@ class _Judging:
 
 
 class Structure(_Judging):
-    """A validator of structure and, where `rules` gives some for a type, of those rules."""
+    """A validator of structure and, where `rules` gives some for a type, of those rules; with `invariants` of R4's rules too.
 
-    def __init__(self, definitions: Definitions | None = None, rules: Rules = no_rules, *, invariants: bool = False) -> None:
-        super().__init__((Judge if invariants else Compiler)(definitions or r4(), rules=rules))
+    Without `warnings` only what makes a resource invalid is asked.
+    """
+
+    def __init__(
+        self,
+        definitions: Definitions | None = None,
+        rules: Rules = no_rules,
+        *,
+        invariants: bool = False,
+        warnings: bool = True,
+    ) -> None:
+        definitions = definitions or r4()
+        super().__init__(Judge(definitions, rules=rules, warnings=warnings) if invariants else Compiler(definitions, rules=rules))
 
     def validate(self, resource: Mapping[str, Any], *, type: str | None = None) -> list[Issue]:
         """Every issue, in the order of the document; none if valid. `type` is the resource type that is expected."""
@@ -105,8 +116,8 @@ class Validator(_Judging):
 
 
 @functools.cache
-def _shared(invariants: bool) -> Structure:
-    return Structure(invariants=invariants)
+def _shared(invariants: bool, warnings: bool = True) -> Structure:
+    return Structure(invariants=invariants, warnings=warnings)
 
 
 def validate(resource: Mapping[str, Any], *, type: str | None = None, invariants: bool = False) -> list[Issue]:
@@ -116,4 +127,4 @@ def validate(resource: Mapping[str, Any], *, type: str | None = None, invariants
 
 def check(resource: Mapping[str, Any], *, type: str | None = None, invariants: bool = True) -> None:
     """Raises Invalid with every issue if any is an error: what a write is held to. Structure and R4's rules; structure alone without `invariants`."""
-    _shared(invariants).check(resource, type=type)
+    _shared(invariants, False).check(resource, type=type)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.fhir.definitions import Definitions
-from app.fhir.references import references
 from app.fhir.validation.primitives import quoted
 from app.fhir.validation.report import Path, Report
 from app.fhir.validation.scope import Entries
@@ -39,19 +38,15 @@ def full_urls(definitions: Definitions, bundle: Mapping[str, Any], path: Path, r
             )
 
 
-def loose_ends(bundle: Mapping[str, Any], entries: Entries, path: Path, report: Report) -> None:
-    """References by urn:uuid or urn:oid can only mean an entry of this Bundle."""
-    found = bundle.get("entry")
-    severity = "error" if bundle.get("type") in _SELF_CONTAINED else "warning"
-    for index, entry in enumerate(found if type(found) is list else ()):
-        resource = entry.get("resource") if type(entry) is dict else None
-        if type(resource) is not dict:
-            continue
-        missing = {
-            value for _, _, value in references(resource) if _LOGICAL(value) and value.partition("#")[0] not in entries.by_url
-        }
-        for value in sorted(missing):
-            where = ((path, "entry", index), "resource")
-            report.note(
-                severity, "not-found", where, f"No entry of this Bundle has the fullUrl {quoted(value)} that is referred to."
-            )
+def follow(reference: str, entries: Entries, path: Path, report: Report) -> str | None:
+    """The type of the resource that a reference leads to inside its Bundle; None where it leads out.
+
+    `urn:uuid:` and `urn:oid:` can mean nothing but an entry: where there is none, nobody will ever find it.
+    """
+    target = entries.by_url.get(reference.partition("#")[0])
+    if target is not None:
+        return str(target.get("resourceType"))
+    if _LOGICAL(reference):
+        severity = "error" if entries.type in _SELF_CONTAINED else "warning"
+        report.note(severity, "not-found", path, f"No entry of this Bundle has the fullUrl {quoted(reference)}.")
+    return None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Judge(Compiler):
-    """`terminology` and `profiles` are judged only where they are given; invariants always."""
+    """`terminology` and `profiles` are judged only where they are given; invariants always. `warnings` False: only what makes a resource invalid."""
 
     def __init__(
         self,
@@ -27,14 +27,16 @@ class Judge(Compiler):
         terminology: Terminology | None = None,
         profiles: "Profiles | None" = None,
         rules: Rules = no_rules,
+        warnings: bool = True,
     ) -> None:
         super().__init__(definitions, rules=rules)
+        self._warnings = warnings
         self._terminology = terminology
         self._profiles = profiles
 
     def rules(self, type_name: str) -> Sequence[Rule]:
         """What is asked of every object of the type."""
-        found = [*super().rules(type_name), *invariants.rules_of(self.definitions, type_name)]
+        found = [*super().rules(type_name), *invariants.rules_of(self.definitions, type_name, warnings=self._warnings)]
         if self._terminology is not None:
             found += bindings.rules_of(self.definitions, self._terminology, type_name)
         if self._profiles is not None:
@@ -61,9 +63,8 @@ class Judge(Compiler):
             report.scope, report.root = outer, root
 
     def _beyond(self, value: Mapping[str, Any], path: Path, report: Report, asked: Sequence[str]) -> None:
-        if value.get("resourceType") == "Bundle" and report.scope is not None and report.scope.entries is not None:
+        if value.get("resourceType") == "Bundle":
             bundles.full_urls(self.definitions, value, path, report)
-            bundles.loose_ends(value, report.scope.entries, path, report)
         if self._profiles is None or value.get("resourceType") not in self.definitions.resources:
             return
         if "meta" in value:

@@ -14,7 +14,7 @@ from app.fhir.fhirpath import Environment, Node
 from app.fhir.fhirpath import compile as compile_fhirpath
 from app.fhir.fhirpath.code import Test
 from app.fhir.fhirpath.environment import MAX_STEPS
-from app.fhir.fhirpath.syntax import Call, Member, Special, Syntax, Variable
+from app.fhir.fhirpath.syntax import Call, Index, Member, Special, Syntax, Variable
 from app.fhir.validation.compiler import Rule
 from app.fhir.validation.report import Path, Report
 
@@ -79,17 +79,21 @@ class Question:
             report.note(self.severity, "invariant", path, f"{self.sentence} The content does not let this be checked.")
 
 
-def rules_of(definitions: Definitions, type_name: str) -> Iterator[Rule]:
-    """The rules of a type, and those that its elements carry in their own right."""
+def rules_of(definitions: Definitions, type_name: str, *, warnings: bool = True) -> Iterator[Rule]:
+    """The rules of a type, and those that its elements carry in their own right. Without `warnings` only those that make a resource invalid."""
+
+    def is_asked(rule: Invariant) -> bool:
+        return rule.key not in ELSEWHERE and (warnings or rule.severity == "error")
+
     if "DomainResource" in definitions.ancestors(type_name):
         yield referenced_from_somewhere
     if type_name == "Reference":
         yield local_reference
-    asked = [Question(definitions, type_name, rule) for rule in definitions.invariants(type_name) if rule.key not in ELSEWHERE]
+    asked = [Question(definitions, type_name, rule) for rule in definitions.invariants(type_name) if is_asked(rule)]
     if asked:
         yield _on_object(type_name, asked)
     for name, element in definitions.elements(type_name).items():
-        if rules := [rule for rule in element.invariants if rule.key not in ELSEWHERE]:
+        if rules := [rule for rule in element.invariants if is_asked(rule)]:
             for key, kind in element.json_names.items():
                 yield _on_element(definitions, name, key, kind, element, rules)
 
@@ -183,6 +187,14 @@ def _heads(definitions: Definitions, type_name: str, tree: Syntax, test: Test) -
     return frozenset(keys | {"_" + key for key in keys})
 
 
+def _begins_with_element(tree: Syntax) -> bool:
+    while isinstance(tree, Member | Call | Index):
+        if tree.target is None:
+            return isinstance(tree, Member)
+        tree = tree.target
+    return False
+
+
 def _named(tree: Any, names: set[str], at_focus: bool) -> bool:
     """Gathers every member name of an expression; False where it looks at the focus or elsewhere without naming elements."""
     if isinstance(tree, Variable):
@@ -193,7 +205,8 @@ def _named(tree: Any, names: set[str], at_focus: bool) -> bool:
         if tree.target is None:
             names.add(tree.name)
             return True
-        names.add(tree.name)
+        if not _begins_with_element(tree.target):  # else it is there only where that element is
+            names.add(tree.name)
     if isinstance(tree, Call) and tree.name in _WIDE and tree.target is None:
         return False
     if isinstance(tree, Call):

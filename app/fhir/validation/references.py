@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.fhir.definitions import Definitions, Element
+from app.fhir.validation.bundles import follow
 from app.fhir.validation.report import Path, Report
 
 # HL7's own published examples point to these beyond the table. Whoever copied them should not be refused; a test holds the
@@ -40,10 +41,10 @@ def check_target(reference: Any, targets: frozenset[str], path: Path, report: Re
         return
     match = _RELATIVE(reference)
     if match is None:
-        entries = report.scope.entries if report.scope is not None else None
-        target = entries.by_url.get(reference) if entries is not None and targets else None
-        if target is not None and target.get("resourceType") not in targets:
-            report.add("value", path, _sentence(f"The reference leads to a {target.get('resourceType')}", targets))
+        if report.scope is not None and report.scope.entries is not None:
+            found = follow(reference, report.scope.entries, path, report)
+            if found is not None and targets and found not in targets:
+                report.add("value", path, _sentence(f"The reference leads to a {found}", targets))
         return
     kind, identity = match[1], match[2]
     if kind not in definitions.resources:

@@ -20,6 +20,7 @@ class Entries:
     """The entries of a Bundle by fullUrl, and by `Type/id` for references that are relative."""
 
     def __init__(self, bundle: Resource) -> None:
+        self.type = str(bundle.get("type"))
         self.by_url: dict[str, Resource] = {}
         self.by_name: dict[str, Resource] = {}
         entries = bundle.get("entry")
