@@ -14,7 +14,11 @@ import httpx
 import pytest
 
 from app import clock
+from app.registry.follow_up.consumer import FollowUp
+from app.registry.follow_up.invitations import invite_due
+from app.security.access import SYSTEM
 from app.store.open import open_store
+from app.store.protocol import Put, Store
 from tests.journeys.conftest import Server
 from tests.web.conftest import PASSWORD, fill
 
@@ -36,14 +40,34 @@ OWN = ("/hospital/ZA3", "/hospital/ZA3?measure=unplanned-reoperation", "/hospita
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
+async def letter(store: Store) -> str:
+    """A parent is asked: the secret of the letter's link."""
+    contact = [{"telecom": [{"system": "email", "value": "parent@example.org"}]}]
+    child = {"resourceType": "Patient", "id": "asked", "birthDate": "2024-03-27", "contact": contact}
+    period = {"start": (clock.today() - timedelta(days=400)).isoformat()}
+    case = {"resourceType": "EpisodeOfCare", "status": "active", "patient": {"reference": "Patient/asked"}, "period": period}
+    await store.commit(SYSTEM, [Put(child), Put(case | {"id": "asked-case"})])
+    await FollowUp(store).drain()
+    await invite_due(store)
+    (record,) = await store.find_records(SYSTEM, "outbox")
+    return str(record.data["token"])
+
+
 @pytest.fixture(scope="module")
-def nation(start_server: Callable[..., Server]) -> Iterator[Server]:
+def links() -> list[str]:
+    """The secrets of the parents' links."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def nation(start_server: Callable[..., Server], links: list[str]) -> Iterator[Server]:
     """A server on the small nation, whose children were followed for a year by today."""
 
     async def make(data: Path) -> None:
         store = open_store(f"sqlite:///{data / 'csor.db'}")
         await store.open()
         await fill(store, clock.today() - timedelta(days=500) - date(2023, 12, 31))
+        links.append(await letter(store))
         await store.close()
 
     with tempfile.TemporaryDirectory(prefix="csor-pages-") as folder:
@@ -126,14 +150,23 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
+def sound(page: Any, width: int) -> None:
+    """No fault that axe can find, and nothing wider than the window."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page.set_viewport_size({"width": width, "height": 900})
+    faults = Axe().run(page, options={"runOnly": RULES}).response["violations"]
+    told = [(fault["id"], [node["html"][:160] for node in fault["nodes"]]) for fault in faults]
+    assert told == [], f"{page.url} at {width}"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{page.url} at {width}"
+
+
 @pytest.mark.browser
 @pytest.mark.slow
 @needs_browser
 def test_no_accessibility_fault_and_nothing_wider_than_a_small_phone(
     nation: Server, browser: Any, lead: httpx.Client, national: httpx.Client, urls: list[str]
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     for reader, pages in ((lead, urls), (national, ["/hospital", "/hospital/ZA1"])):
         context = browser.new_context(viewport={"width": 1000, "height": 900})
         context.add_cookies([{"name": name, "value": value, "url": nation.base} for name, value in reader.cookies.items()])
@@ -141,12 +174,46 @@ def test_no_accessibility_fault_and_nothing_wider_than_a_small_phone(
         for url in pages:
             page.goto(nation.base + url)
             for width in (1000, 320):
-                page.set_viewport_size({"width": width, "height": 900})
-                faults = Axe().run(page, options={"runOnly": RULES}).response["violations"]
-                told = [(fault["id"], [node["html"][:160] for node in fault["nodes"]]) for fault in faults]
-                assert told == [], f"{url} at {width}"
-                assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{url} at {width}"
+                sound(page, width)
         context.close()
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@needs_browser
+def test_a_parent_answers_on_a_small_phone_by_keyboard(nation: Server, browser: Any, links: list[str]) -> None:
+    context = browser.new_context(viewport={"width": 320, "height": 600})
+    page = context.new_page()
+    page.goto(f"{nation.base}/follow-up/{links[0]}")
+    sound(page, 320)
+    page.click("text=Continue")
+    sound(page, 320)
+    page.click(".nhsuk-error-summary a")
+    for part in ("27", "3", "2024"):
+        page.keyboard.type(part)
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/follow-up/about")
+    sound(page, 320)
+    page.focus("#yes")
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    for number in range(1, 7):
+        page.wait_for_url(f"**/follow-up/question/{number}")
+        sound(page, 320)
+        if page.locator("#answer-1[type=radio]").count():
+            page.focus("#answer-1")
+            page.keyboard.press("Space")
+        page.get_by_role("button", name="Continue").press("Enter")
+    page.wait_for_url("**/follow-up/check")
+    sound(page, 320)
+    page.get_by_role("button", name="Send my answers").press("Enter")
+    page.wait_for_url("**/follow-up/thank-you")
+    sound(page, 320)
+    page.goto(f"{nation.base}/follow-up/{links[0]}")
+    assert "This link does not work" in page.locator("h1").inner_text()
+    sound(page, 320)
+    context.close()
 
 
 @pytest.mark.browser
