@@ -17,11 +17,17 @@ async def open_test_store(directory: Path) -> Store:
 
 
 async def open_mongo_store(url: str) -> Store:
-    """An open, empty store in the database `csor_test`. Emptied, not dropped: thirty indexes are slow to make."""
+    """An open, empty store in a database of this test process. Emptied, not dropped: thirty indexes are slow to make."""
     store = MongoStore(with_database(url, f"csor_test_{os.environ.get('PYTEST_XDIST_WORKER', '0')}"))
     await store.open()
     await store.empty()
     return store
+
+
+async def empty_mongo_url(url: str) -> str:
+    """Where such a store is, for other processes to open."""
+    await (await open_mongo_store(url)).close()
+    return with_database(url, f"csor_test_{os.environ.get('PYTEST_XDIST_WORKER', '0')}")
 
 
 def with_database(url: str, name: str) -> str:

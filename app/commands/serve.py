@@ -13,13 +13,18 @@ from pydantic import ValidationError
 
 from app.commands.common import opened
 from app.settings import Settings
+from app.store.open import public_url
 
 
 @click.command()
 @click.option("--host", help="Address to listen on. Default 127.0.0.1.")
 @click.option("--port", type=int, help="HTTP port; 0 takes a free one. Default 8000.")
 @click.option("--mllp-port", type=int, help="HL7v2 port; 0 takes a free one, -1 opens none. Default 2575.")
-@click.option("--store", metavar="URL", help="Store, such as sqlite:////srv/csor.db. Default: SQLite in the data directory.")
+@click.option(
+    "--store",
+    metavar="URL",
+    help="Store: sqlite:////srv/csor.db or mongodb://host/csor?replicaSet=name. Default: SQLite in the data directory.",
+)
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Data directory. Default ./data.")
 @click.option("--workers", type=int, help="Server processes on one store. Default 1.")
 @click.option("--sandbox", is_flag=True, default=None, help="This machine only, no sign-in, any HL7v2 sender.")
@@ -110,7 +115,7 @@ def _announce(settings: Settings) -> None:
     click.echo(f"Pages       {root}/")
     if settings.mllp_port >= 0:
         click.echo(f"HL7v2 MLLP  {host}:{settings.mllp_port}")
-    click.echo(f"Store       {settings.store_url}")
+    click.echo(f"Store       {public_url(settings.store_url)}")
     click.echo("Ctrl-C stops it.")
     sys.stdout.flush()
 

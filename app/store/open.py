@@ -1,8 +1,16 @@
 """From a URL to a store, so that nothing else needs to know which stores there are."""
 
+from urllib.parse import urlsplit
+
 from app.fhir.errors import NotSupported
 from app.store.protocol import Store
 from app.store.sqlite.store import SQLiteStore
+
+
+def public_url(url: str) -> str:
+    """The URL as it may be shown and logged: without user, password and options."""
+    parts = urlsplit(url)
+    return url if parts.scheme == "sqlite" else f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def open_store(url: str) -> Store:

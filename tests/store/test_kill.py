@@ -1,4 +1,4 @@
-"""Kill -9 under load, and several processes on one file: what was acknowledged is there."""
+"""Kill -9 under load, and several processes on one store: what was acknowledged is there."""
 
 import subprocess
 import sys
@@ -8,17 +8,26 @@ import pytest
 
 from app.security.access import SYSTEM
 from app.store.open import open_store
+from tests.support import empty_mongo_url
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(path: Path, name: str, *more: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "tests.store.writer_process", str(path), name, *more]
+@pytest.fixture(params=["sqlite", "mongodb"])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A store with nothing in it."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.db'}"
+    return await empty_mongo_url(request.getfixturevalue("mongodb"))
+
+
+def start(url: str, name: str, *more: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "tests.store.writer_process", url, name, *more]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
 
 
-async def verify(path: Path, acknowledged: set[str]) -> None:
-    store = open_store(f"sqlite:///{path}")
+async def verify(url: str, acknowledged: set[str]) -> None:
+    store = open_store(url)
     await store.open()
     try:
         patients = {stored.id async for stored in store.scan(SYSTEM, ["Patient"])}
@@ -33,10 +42,10 @@ async def verify(path: Path, acknowledged: set[str]) -> None:
         await store.close()
 
 
-async def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path: Path) -> None:
+async def test_nothing_acknowledged_is_lost_to_kill_9(url: str) -> None:
     acknowledged: set[str] = set()
     for round_ in range(3):
-        process = start(tmp_path / "store.db", f"r{round_}")
+        process = start(url, f"r{round_}")
         assert process.stdout is not None
         for _ in range(150 + 70 * round_):
             acknowledged.add(process.stdout.readline().decode().strip())
@@ -44,14 +53,14 @@ async def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path: Path) -> None:
         rest = process.stdout.read().decode().split("\n")
         process.wait()
         acknowledged.update(rest[:-1])
-        await verify(tmp_path / "store.db", acknowledged)
+        await verify(url, acknowledged)
     assert len(acknowledged) >= 660
 
 
-async def test_two_processes_share_one_file(tmp_path: Path) -> None:
-    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+async def test_two_processes_share_one_store(url: str) -> None:
+    store = open_store(url)
     await store.open()
-    processes = [start(tmp_path / "store.db", name, "120") for name in ("one", "two")]
+    processes = [start(url, name, "120") for name in ("one", "two")]
     seen = 0
     while seen < 480:
         if not await store.wait_for_change(seen, 30):
@@ -63,4 +72,4 @@ async def test_two_processes_share_one_file(tmp_path: Path) -> None:
         process.communicate(timeout=60)
         assert process.returncode == 0
     await store.close()
-    await verify(tmp_path / "store.db", {f"{name}-{n}" for name in ("one", "two") for n in range(120)})
+    await verify(url, {f"{name}-{n}" for name in ("one", "two") for n in range(120)})

@@ -168,7 +168,7 @@ async def test_damage_inside_the_file_is_told_by_check_and_never_answered_as_dat
     await store.close()
 
 
-@pytest.mark.parametrize("url", ["mongodb://x/y", "postgres://x", "", "store.db"])
+@pytest.mark.parametrize("url", ["mysql://x/y", "postgres://x", "", "store.db"])
 def test_other_stores_are_refused_with_a_sentence(url: str) -> None:
     with pytest.raises(NotSupported):
         open_store(url)

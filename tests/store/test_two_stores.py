@@ -1,4 +1,4 @@
-"""Two stores open on one file, each with its own writer, as in two worker processes: one truth."""
+"""Two stores open on one database, each with its own writer, as in two worker processes: one truth."""
 
 import asyncio
 import dataclasses
@@ -10,12 +10,16 @@ import pytest
 from app.security.access import SYSTEM
 from app.store.protocol import Guard, GuardFailed, Put, PutRecord, Record, RecordConflict, Store
 from tests.contract.builders import by_identifier, identified, patient
-from tests.support import open_test_store
+from tests.support import open_mongo_store, open_test_store
 
 
-@pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[tuple[Store, Store]]:
-    one, other = await open_test_store(tmp_path), await open_test_store(tmp_path)
+@pytest.fixture(params=["sqlite", "mongodb"])
+async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Store, Store]]:
+    if request.param == "sqlite":
+        one, other = await open_test_store(tmp_path), await open_test_store(tmp_path)
+    else:
+        url = request.getfixturevalue("mongodb")
+        one, other = await open_mongo_store(url), await open_mongo_store(url)
     yield one, other
     await one.close()
     await other.close()

@@ -1,4 +1,4 @@
-"""A process that commits under load and says on stdout which commits were acknowledged. `python -m tests.store.writer_process PATH NAME [COUNT]`"""
+"""A process that commits under load and says on stdout which commits were acknowledged. `python -m tests.store.writer_process URL NAME [COUNT]`"""
 
 import asyncio
 import itertools
@@ -10,8 +10,8 @@ from app.store.open import open_store
 from app.store.protocol import Put, PutRecord, Record
 
 
-async def main(path: str, name: str, count: int) -> None:
-    store = open_store(f"sqlite:///{path}")
+async def main(url: str, name: str, count: int) -> None:
+    store = open_store(url)
     await store.open()
     numbers = iter(range(count)) if count else itertools.count()
 

@@ -14,9 +14,9 @@ from pymongo.asynchronous.cursor import AsyncCursor
 
 from app.fhir.search import types as t
 from app.security.access import Access
+from app.store.meaning import CANONICAL, INSTANT
 from app.store.mongo.conditions import NOTHING, all_of, any_of, condition, date_range, keys, one_of
 from app.store.mongo.words import SEPARATOR, Document, param_key, present, referenced
-from app.store.sqlite.clauses import CANONICAL, INSTANT
 
 MANY = 10_000  # ids that one filter may carry
 BATCH = 500

@@ -7,7 +7,6 @@ primary; no URL, user or password reaches a log or an error.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
@@ -26,6 +25,7 @@ from pymongo.read_concern import ReadConcern
 from app.fhir.errors import FHIRError, TooLarge, Unavailable
 from app.logs import logger
 from app.store.mongo.words import Document
+from app.store.open import public_url
 
 MAJORITY = WriteConcern("majority", j=True)
 OLDEST_WIRE = 13  # MongoDB 5.0: snapshot reads outside transactions
@@ -35,12 +35,6 @@ WAIT_MS = 10_000  # for a primary, before a request gets 503
 
 _TOO_LARGE = (10334, 17280, 17419, 17420)
 _NO_AUTH = (13, 18, 8000)
-
-
-def public_url(url: str) -> str:
-    """The URL without user, password and options, for messages and logs."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def connect(url: str) -> AsyncMongoClient[Document]:

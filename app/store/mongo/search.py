@@ -15,13 +15,12 @@ from app.fhir.errors import TooCostly
 from app.fhir.search import types as t
 from app.security.access import Access
 from app.store.cursor import seal, unseal
+from app.store.meaning import CANONICAL, MAX_INCLUDED, MAX_ROUNDS
 from app.store.mongo.clauses import BATCH, Clauses, TooMany, owned
 from app.store.mongo.conditions import all_of, keys, one_of
 from app.store.mongo.order import after_indexed, after_unsorted, indexed_field, sorted_pipeline
 from app.store.mongo.words import SEPARATOR, Document, referenced
 from app.store.protocol import Found, Stored
-from app.store.sqlite.clauses import CANONICAL
-from app.store.sqlite.search import MAX_INCLUDED, MAX_ROUNDS
 
 STORED = {"v": 1, "u": 1, "raw": 1, "w": 1, "a": 1}
 

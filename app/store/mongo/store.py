@@ -16,12 +16,13 @@ from app.security.access import Access
 from app.store.mongo import history, records, upkeep
 from app.store.mongo.clauses import owned
 from app.store.mongo.conditions import all_of
-from app.store.mongo.connection import MAJORITY, connect, database, public_url, require_able, translate, translated
+from app.store.mongo.connection import MAJORITY, connect, database, require_able, translate, translated
 from app.store.mongo.feed import Feed
 from app.store.mongo.rounds import Rounds
 from app.store.mongo.schema import migrate
 from app.store.mongo.search import STORED, Search, several_queries, stored
 from app.store.mongo.transaction import Job, Prepared, Round, prepare
+from app.store.open import public_url
 from app.store.protocol import Change, Found, Guard, Put, Record, Stored, Write
 
 T = TypeVar("T")

@@ -13,44 +13,11 @@ from typing import NamedTuple
 from app.fhir.errors import NotSupported
 from app.fhir.search import types as t
 from app.security.access import Access
+from app.store.meaning import CANONICAL, INSTANT
 from app.store.sqlite.conditions import Sql, all_of, any_of, condition, conditions, date_condition, one_of, table_of
 from app.store.sqlite.rows import param_key
 
-INSTANT = 1000  # `_lastUpdated` is written to the millisecond
 NEGATIVE = ("not", "not-in")
-CANONICAL = frozenset(
-    [
-        "ActivityDefinition",
-        "CapabilityStatement",
-        "ChargeItemDefinition",
-        "CodeSystem",
-        "CompartmentDefinition",
-        "ConceptMap",
-        "EffectEvidenceSynthesis",
-        "EventDefinition",
-        "Evidence",
-        "EvidenceVariable",
-        "ExampleScenario",
-        "GraphDefinition",
-        "ImplementationGuide",
-        "Library",
-        "Measure",
-        "MessageDefinition",
-        "NamingSystem",
-        "OperationDefinition",
-        "PlanDefinition",
-        "Questionnaire",
-        "ResearchDefinition",
-        "ResearchElementDefinition",
-        "RiskEvidenceSynthesis",
-        "SearchParameter",
-        "StructureDefinition",
-        "StructureMap",
-        "TerminologyCapabilities",
-        "TestScript",
-        "ValueSet",
-    ]
-)
 
 
 class Source(NamedTuple):

@@ -13,14 +13,13 @@ from app.fhir.errors import TooCostly
 from app.fhir.search import types as t
 from app.security.access import Access
 from app.store.cursor import seal, unseal
+from app.store.meaning import CANONICAL, MAX_INCLUDED, MAX_ROUNDS
 from app.store.protocol import Found, Stored
-from app.store.sqlite.clauses import CANONICAL, Clauses, Source, keys
+from app.store.sqlite.clauses import Clauses, Source, keys
 from app.store.sqlite.conditions import Sql, all_of
 from app.store.sqlite.order import can_walk, sorted_page, walk_from, walked_page
 
 PROBE = 1000  # candidates that are counted at most, when the leading clause is chosen
-MAX_INCLUDED = 20_000
-MAX_ROUNDS = 8  # of _include:iterate
 
 STORED = "r.type, r.id, r.version, r.updated, v.raw, r.owners, r.deleted, v.action"
 # Not ordered here: SQLite would carry the bytes of a whole page through its sorter.

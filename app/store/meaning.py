@@ -1,0 +1,40 @@
+"""What a search means in every store: the few numbers and names that the compilers share."""
+
+INSTANT = 1000  # microseconds: `_lastUpdated` is written to the millisecond
+MAX_INCLUDED = 20_000  # resources that one page may include
+MAX_ROUNDS = 8  # of _include:iterate
+
+# The types that others refer to by canonical URL.
+CANONICAL = frozenset(
+    [
+        "ActivityDefinition",
+        "CapabilityStatement",
+        "ChargeItemDefinition",
+        "CodeSystem",
+        "CompartmentDefinition",
+        "ConceptMap",
+        "EffectEvidenceSynthesis",
+        "EventDefinition",
+        "Evidence",
+        "EvidenceVariable",
+        "ExampleScenario",
+        "GraphDefinition",
+        "ImplementationGuide",
+        "Library",
+        "Measure",
+        "MessageDefinition",
+        "NamingSystem",
+        "OperationDefinition",
+        "PlanDefinition",
+        "Questionnaire",
+        "ResearchDefinition",
+        "ResearchElementDefinition",
+        "RiskEvidenceSynthesis",
+        "SearchParameter",
+        "StructureDefinition",
+        "StructureMap",
+        "TerminologyCapabilities",
+        "TestScript",
+        "ValueSet",
+    ]
+)
