@@ -55,13 +55,8 @@ class Profiles:
         profile = self.library.get(url)
         if profile is None:
             kind = self.library.type_of(url)
-            if not kind:
-                report.note(
-                    unknown,
-                    "not-found",
-                    where,
-                    f"The profile '{url[:200]}' is not known here, so this was not checked against it: load it.",
-                )
+            if not kind or self.library.structure(url) is not None:
+                report.note(unknown, "not-found", where, self.library.lacks(url))
             elif kind not in r4().ancestors(report.scope.type):
                 report.add("invalid", where, f"This claims to be a {kind}, but is a {report.scope.type}.")
             return

@@ -53,7 +53,7 @@ class Discriminator:
             case "exists":
                 return definition.facts.get("max") == "0" or definition.facts.get("min", 0) > 0
             case "type":
-                return bool(definition.types())
+                return any(self._types(definition))
             case "profile":
                 return bool(self._profiles(definition))
         return False

@@ -83,6 +83,18 @@ class Library:
         found = self.structure(url)
         return str(found.get("type", "")) if found is not None else ""
 
+    def lacks(self, url: str) -> str:
+        """What is missing for a profile that `get` does not give, as a sentence."""
+        structure = self.structure(url)
+        if structure is None:
+            return f"The profile '{url[:200]}' is not known here, so this was not checked against it: load it."
+        if structure.get("type") not in r4().types:
+            return f"The profile '{url[:200]}' is not for a type of R4, so this was not checked against it."
+        on = str(structure.get("baseDefinition", ""))[:200]
+        return (
+            f"The profile '{url[:200]}' builds on '{on}', which is not known here, so this was not checked against it: load that."
+        )
+
     def _make(self, url: str) -> Profile | None:
         structure = self.structure(url)
         if structure is None or structure.get("type") not in r4().types:
@@ -90,8 +102,6 @@ class Library:
         on = str(structure.get("baseDefinition") or STRUCTURE + str(structure["type"]))
         tree = self.tree(on)
         if tree is None:
-            return Profile(
-                structure, base(str(structure["type"])), [f"Its base {on} is not known: nothing of it can be checked."]
-            )
+            return None
         made, problems = generate(structure, tree, self.tree)
         return Profile(structure, made, problems)

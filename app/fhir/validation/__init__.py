@@ -6,8 +6,9 @@ A `Validator` judges everything: these, extensible bindings, extensions against 
 """
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
+from threading import Lock
 from typing import Any
 
 from app.fhir.definitions import Definitions, r4
@@ -93,26 +94,39 @@ class Validator(_Judging):
         loaded = [each if isinstance(each, Package) else load(each) for each in packages]
         self.problems: list[Issue] = [problem for each in loaded for problem in each.problems]
         if not isinstance(terminology, Terminology):
-            terminology = Terminology(terminology, over=standard())
-        for package in loaded:
-            for resource in package.terminology:
-                terminology.add(resource)
-        structures = [*(structure for package in loaded for structure in package.structures), *profiles]
+            terminology = Terminology(self._sound(terminology), over=standard())
+        for resource in self._sound(resource for package in loaded for resource in package.terminology):
+            terminology.add(resource)
+        structures = self._sound([*(structure for package in loaded for structure in package.structures), *profiles])
         self.profiles = Profiles(structures, terminology, must_support=must_support)
         super().__init__(Judge(r4(), terminology, self.profiles))
+        self._one_at_a_time = (
+            Lock()
+        )  # what is compiled on the way must not be met half made; the interpreter runs one at a time anyway
+
+    def _sound(self, resources: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """Those whose structure is that of R4: whoever reads them later need not doubt their shape. The others are problems."""
+        for resource in resources:
+            issues = validate(resource)
+            if issues:
+                name = resource.get("url") if isinstance(resource, Mapping) else None
+                self.problems.append(Issue("warning", "not-supported", f"{name} is not valid R4 and was left out: {issues[0]}"))
+            else:
+                yield resource
 
     def validate(self, resource: Mapping[str, Any], profiles: Sequence[str] = (), *, type: str | None = None) -> list[Issue]:
         """Every issue, errors first; warnings and information do not make a resource invalid.
 
         `profiles`: URLs that the resource must conform to beside those in its `meta.profile`.
         """
-        return self._report(resource, type, profiles).all()
+        with self._one_at_a_time:
+            return self._report(resource, type, profiles).all()
 
     def check(self, resource: Mapping[str, Any], profiles: Sequence[str] = (), *, type: str | None = None) -> None:
         """Raises Invalid with every issue if any is an error."""
-        report = self._report(resource, type, profiles)
-        if report.issues:
-            raise Invalid(issues=report.all())
+        issues = self.validate(resource, profiles, type=type)
+        if any(issue.severity in ("error", "fatal") for issue in issues):
+            raise Invalid(issues=issues)
 
 
 @functools.cache
