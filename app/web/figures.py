@@ -95,8 +95,9 @@ class Cabinet:
         found = await publication(self._store, definition.canonical, period, hospitals)
         if found is None:
             return await self._evaluate(PUBLIC, measure)
-        models = {row.model for row in found.rows if row.model}
-        named = (("Measure", definition.canonical), *(("Library", each) for each in (*found.artefacts, *sorted(models))))
+        models = sorted({row.model for row in found.rows if row.model})
+        kinds = ("Weights of the score", "Rules of comparison", *("Case-mix model" for _ in models))
+        named = (("Measure", definition.canonical), *zip(kinds, (*found.artefacts, *models), strict=False))
         made = date.fromisoformat(found.made[:10])
         return Figures(definition, period, found.rows, found.whole, None, made, named, found.made[:10])
 

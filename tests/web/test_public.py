@@ -124,6 +124,11 @@ async def test_an_eleven_year_old_can_read_it(site: Site, path: str, measure: st
     assert reading_age(_plain(page)) <= 11.0
 
 
+@pytest.mark.parametrize("url", ["/", "/sign-in"])
+async def test_so_are_the_doors(site: Site, url: str) -> None:
+    assert reading_age(_plain((await site.get("", url)).text)) <= 11.0
+
+
 async def test_reading_age_tells_plain_from_official() -> None:
     plain = "The dog ran to the park. It was a hot day. We had a lot of fun."
     official = (
