@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser demo test lint bench lock clean
+.PHONY: help install install-dev browser demo test conformance lint bench lock clean
 
 help: ## show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ demo: install ## build, serve and play a simulated nation; ONCE=1 stops after th
 
 test: install-dev browser ## install what the tests need and run them all
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+conformance: install-dev ## one table of every outside suite: cases, passed, differing, and the file with the reasons
+	@$(BIN)/python -m tests.conformance
 
 lint: install-dev ## style, types, floors of the house
 	$(BIN)/ruff check .

@@ -9,7 +9,8 @@ import pytest
 
 from app.fhir import codec, xml
 from app.fhir.files import FileItem, read_resources
-from app.fhir.validation import Structure, references, validate
+from app.fhir.profiles import extensions
+from app.fhir.validation import Structure, Validator, references, validate
 
 pytestmark = pytest.mark.conformance
 EXAMPLES = "hl7.fhir.r4.examples-4.0.1"
@@ -34,6 +35,18 @@ REALLY_INVALID = {
     "ig-r4.json": _NO_NAME,
 }
 
+_OTHER_ID = "entries whose fullUrl names another id than the resource has"
+_NO_BASE_DEFINITION = "a logical model that is not abstract, without the base that rule sdf-4 asks for"
+BROKEN_RULES = {
+    "Bundle-10bb101f-a121-4264-a920-67be9cb82c74.json": _OTHER_ID,
+    "Bundle-3a0707d3-549e-4467-b8b8-5a2ab3800efe.json": _OTHER_ID,
+    "Bundle-lri-example.json": _OTHER_ID,
+    "StructureDefinition-Definition.json": _NO_BASE_DEFINITION,
+    "StructureDefinition-Event.json": _NO_BASE_DEFINITION,
+    "StructureDefinition-FiveWs.json": _NO_BASE_DEFINITION,
+    "StructureDefinition-Request.json": _NO_BASE_DEFINITION,
+}
+
 
 @pytest.fixture(scope="session")
 def examples(csor_data: Callable[[str], Path]) -> Callable[[], Iterator[FileItem]]:
@@ -50,6 +63,27 @@ def test_all_are_valid_but_those_that_are_not(examples: Callable[[], Iterator[Fi
             refused[item.path.name] = [str(issue) for issue in issues[:3]]
     assert count == 5298
     assert refused.keys() == REALLY_INVALID.keys(), {name: refused[name] for name in refused.keys() - REALLY_INVALID.keys()}
+
+
+def test_all_keep_the_rules_the_bindings_and_the_profiles_but_those_that_do_not(
+    examples: Callable[[], Iterator[FileItem]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything judged at once, and the contexts beyond a definition are exactly those that the examples need."""
+    judged, needed = extensions._misplaced, set()
+
+    def recording(profile: Any, owner: str, names: set[str], *more: Any) -> str | None:
+        needed.update((profile.url, name) for name in extensions.BEYOND_THE_CONTEXT.get(profile.url, ()) if name in names)
+        return judged(profile, owner, names, *more)
+
+    monkeypatch.setattr(extensions, "_misplaced", recording)
+    validator, refused = Validator(), {}
+    for item in examples():
+        errors = [str(issue) for issue in validator.validate(item.decode()) if issue.severity == "error"]
+        if errors:
+            refused[item.path.name] = errors[:3]
+    known = REALLY_INVALID.keys() | BROKEN_RULES.keys()
+    assert refused.keys() == known, {name: refused[name] for name in refused.keys() - known}
+    assert needed == {(url, name) for url, names in extensions.BEYOND_THE_CONTEXT.items() for name in names}
 
 
 def test_references_beyond_the_table_are_exactly_those_that_the_examples_need(

@@ -16,6 +16,8 @@ from app.fhir.search.types import Kind, Param
 _KINDS = frozenset(["token", "string", "reference", "date", "number", "quantity", "uri", "composite", "special"])
 _COMMON = ("Resource", "DomainResource")
 NOT_INDEXED = frozenset(["_id", "_lastUpdated", "_text", "_content", "_query", "_list", "_filter", "_has", "_type"])
+# R4 gives the reference of this composite the expression of the code, and the other way about.
+_EXCHANGED = {"http://hl7.org/fhir/SearchParameter/DocumentReference-relationship": ("target", "code")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,8 @@ class SearchParameters:
     def _definition(self, parameter: SearchParameter) -> Definition:
         components = tuple(self._component(component) for component in parameter.components)
         param = Param(parameter.code, cast(Kind, parameter.type), parameter.targets, components)
-        return Definition(
-            param, parameter.url, parameter.expression, tuple(component.expression for component in parameter.components)
-        )
+        expressions = _EXCHANGED.get(parameter.url) or tuple(component.expression for component in parameter.components)
+        return Definition(param, parameter.url, parameter.expression, expressions)
 
     def _component(self, component: Component) -> Param:
         used = self._by_url.get(component.definition)
