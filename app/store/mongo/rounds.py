@@ -8,13 +8,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from app.fhir.errors import FHIRError, Unavailable
+from app.fhir.errors import Unavailable
 from app.store.mongo.transaction import Job
 from app.store.protocol import Stored
 
 MAX_ROUND = 64  # jobs
 MAX_WRITES = 1000  # of one round, unless one job alone has more
-AT_ONCE = 4  # rounds under way, guarded ones apart
+AT_ONCE = 2  # rounds under way, guarded ones apart: fewer carry more each, and a long one must not hold up all
 GUARDED_AT_ONCE = 16
 
 _Waiting = tuple[Job, "asyncio.Future[list[Stored | None]]", set[str]]
@@ -31,6 +31,7 @@ class Rounds:
         self._guarded = 0
         self._plain = 0
         self._closed = False
+        self._pumping = False
 
     async def submit(self, job: Job) -> list[Stored | None]:
         """What the job brought, once it is durable. Raises what it raised, or Unavailable."""
@@ -38,16 +39,25 @@ class Rounds:
             raise Unavailable("The store is closed.")
         future: asyncio.Future[list[Stored | None]] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, future, job.turns()))
-        self._pump()
+        self._soon()
         return await future
 
     async def close(self) -> None:
         """Finish what was submitted."""
         self._closed = True
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+        while self._tasks or self._waiting:
+            await asyncio.sleep(0)
+            if self._tasks:
+                await asyncio.wait(set(self._tasks))
+
+    def _soon(self) -> None:
+        """Not at once: those whose commits ended together come back together, and should leave together."""
+        if not self._pumping:
+            self._pumping = True
+            asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
+        self._pumping = False
         while self._waiting and (chosen := self._choose()):
             guarded = bool(chosen[0][0].guards)
             self._guarded += guarded
@@ -96,9 +106,4 @@ class Rounds:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome or [])
-        self._pump()
-
-
-def failed(job: Job) -> bool:
-    """Whether the job came to nothing."""
-    return isinstance(job.outcome, FHIRError)
+        self._soon()
