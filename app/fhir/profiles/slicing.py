@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from app.fhir.profiles.definition import Definition
 from app.fhir.profiles.discriminators import Discriminator
 from app.fhir.profiles.run import Item, Run
+from app.fhir.profiles.snapshot import SHORT_FORM
 from app.fhir.validation.report import Path
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ class Slicing:
             return None
         discriminators = [Discriminator(conformance, each) for each in by]
         slices = [Slice(conformance, name, each, discriminators, who) for name, each in definition.slices.items()]
-        return cls(slices, who, definition.name.removesuffix("[x]"), str(told.get("rules", "open")), told.get("ordered") is True)
+        rules = "open" if told is SHORT_FORM else str(told.get("rules", "open"))  # the rule on types says it there
+        return cls(slices, who, definition.name.removesuffix("[x]"), rules, told.get("ordered") is True)
 
     def judge(self, items: list[Item], where: Path, run: Run) -> None:
         """Sorts the items into slices, then asks how many there are, in which order, and what each must be."""

@@ -27,7 +27,8 @@ _SET = (
 )
 _VALUES = ("fixed", "pattern", "minValue", "maxValue")
 _MAX_DEPTH = 30
-_BY_TYPE = {"discriminator": [{"type": "type", "path": "$this"}], "ordered": False, "rules": "closed"}
+# How a choice is sliced where a differential names one of its types in short (`valueQuantity`): no other type is allowed then.
+SHORT_FORM = {"discriminator": [{"type": "type", "path": "$this"}], "ordered": False, "rules": "closed"}
 
 
 class Misfit(Exception):
@@ -43,7 +44,20 @@ def generate(structure: Resource, on: Definition, find: Finder) -> tuple[Definit
             _merge(_place(tree, id, find), element)
         except Misfit as misfit:
             problems.append(f"{id}: {misfit}")
+    _narrow(tree)
     return tree, problems
+
+
+def _narrow(node: Definition) -> None:
+    """A choice that is named in short takes the types so named."""
+    if node.facts.get("slicing") is SHORT_FORM:
+        named = {code for each in node.slices.values() for code in each.types()}
+        node.facts["type"] = [each for each in node.facts["type"] if each.get("code") in named]
+        node.own.add("type")
+        if len(named) == 1:
+            node.kind = next(iter(named))
+    for each in (*node.slices.values(), *(node.children or {}).values()):
+        _narrow(each)
 
 
 def _elements(structure: Resource) -> Iterable[Resource]:
@@ -83,11 +97,11 @@ def _place(tree: Definition, id: str, find: Finder) -> Definition:
     for part in parts[1:]:
         name, _, slice = part.partition(":")
         node, implied = _child(node, name, find)
-        if implied:  # the short form `valueQuantity` allows no other type
+        if implied:
             if len(node.types()) == 1:
                 continue
             if "slicing" not in node.facts:
-                node.facts["slicing"] = _BY_TYPE
+                node.facts["slicing"] = SHORT_FORM
                 node.own.add("slicing")
         if slice or implied:
             node = _slice(node, slice or implied)
