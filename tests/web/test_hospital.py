@@ -196,3 +196,9 @@ async def test_asking_for_hospitals_that_are_none_leaves_nothing_behind(site: Si
     for number in range(5):
         assert (await site.get("nation", f"/hospital/Q{number}/cases")).status_code == 404
     assert (len(room._kept), len(room._locks)) == before
+
+
+async def test_of_a_child_who_died_no_quality_of_life_is_missed(site: Site) -> None:
+    dead = next(facts.case for facts in small_nation() if facts.hospital == "ZA3" and facts.died_on)
+    page = (await site.get("lead", f"/hospital/ZA3/case/{dead}")).text
+    assert "Not asked: the child died" in page and "Died on" in page and "nobody has answered" not in page

@@ -43,6 +43,11 @@ async def test_hospitals_stand_by_name_whatever_their_result(site: Site, measure
     assert not re.search(r"\b(best|worst|rank|league|top|bottom)\b", re.sub(r"<[^>]+>", " ", _body(page)), re.I)
 
 
+@pytest.mark.parametrize(("measure", "direction"), [("treatment-success", "higher"), ("infection", "lower")])
+async def test_the_key_points_fit_what_is_good(site: Site, measure: str, direction: str) -> None:
+    assert f"A {direction} number does not mean a better hospital." in (await site.get("", f"/public?measure={measure}")).text
+
+
 @pytest.mark.parametrize("measure", WORDINGS)
 async def test_no_small_number_leaves(site: Site, measure: str) -> None:
     text = (await site.get("", f"/public/figures.csv?measure={measure}")).text

@@ -127,6 +127,8 @@ def _surprise(line: CaseLine) -> float:
 
 
 def _quality(line: CaseLine) -> str:
+    if line.facts.died_on is not None:
+        return "Not asked: the child died"
     if line.facts.quality_of_life is None:
         return "Not known: nobody has answered"
     levels = next(attribute.levels for attribute in in_force().attributes if attribute.code == QUALITY_OF_LIFE)
