@@ -118,6 +118,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         body_seconds=settings.body_seconds,
         hooks=hooks(store),
         operations=operations(store),
+        packages=settings.package_paths,
     )
 
     @contextlib.asynccontextmanager

@@ -1,5 +1,6 @@
 """All settings, each one a `CSOR_…` environment variable and, where it makes sense, an option of `csor serve`."""
 
+import os
 from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
@@ -29,6 +30,10 @@ class Settings(BaseSettings):
         default="", description="Mail server, smtp://user:password@host:port; empty: letters wait in the outbox.", repr=False
     )
     letters_from: str = Field(default="csor@csor.example.org", description="Sender of the letters to parents.")
+    packages: str = Field(
+        default="",
+        description="FHIR packages (.tgz, or directories) whose profiles $validate knows; several with ':' between them.",
+    )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
 
     @field_validator("base_url")
@@ -50,6 +55,11 @@ class Settings(BaseSettings):
         if self.sandbox and self.host not in LOOPBACK:
             raise ValueError(f"a sandbox has no sign-in and so listens on this machine alone: not on {self.host}")
         return self
+
+    @property
+    def package_paths(self) -> tuple[Path, ...]:
+        """The packages one by one."""
+        return tuple(Path(each) for each in self.packages.split(os.pathsep) if each)
 
     @property
     def store_url(self) -> str:

@@ -51,7 +51,7 @@ _HEADERS = {
 
 def routes(context: Context) -> list[BaseRoute]:
     """All routes of the facade, the most used first."""
-    context = replace(context, operations=[*own_operations(context.store), *context.operations])
+    context = replace(context, operations=[*own_operations(context.store, context.packages), *context.operations])
     found: list[BaseRoute] = []
 
     def at(path: str, policy: Any = "signed-in", **handlers: Any) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -28,6 +29,7 @@ class Context:
     body_seconds: float = 60.0
     hooks: Mapping[str, Sequence[Hook]] = field(default_factory=dict)
     operations: Sequence[Operation] = ()
+    packages: Sequence[Path] = ()  # FHIR packages whose profiles $validate knows
 
     def base(self, request: Request) -> str:
         """The server's root as the caller sees it: `https://host`."""

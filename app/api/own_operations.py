@@ -3,8 +3,9 @@
 import asyncio
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from app.api import bundles
@@ -51,8 +52,18 @@ def standard(url: str) -> dict[str, Any]:
     }
 
 
-def own_operations(store: Store) -> list[Operation]:
-    """Both."""
+def own_operations(store: Store, packages: Sequence[Path] = ()) -> list[Operation]:
+    """Both. `packages` are loaded now, so that one that cannot be loaded stops the start. Raises what loading raises."""
+
+    @functools.cache
+    def validator() -> Validator:
+        return Validator(packages=[PROFILES, TERMINOLOGY, *packages])
+
+    if packages:
+        validator()
+
+    async def validate(access: Access, request: OperationRequest) -> Mapping[str, Any]:
+        return await _validate(validator, access, request)
 
     async def everything(access: Access, request: OperationRequest) -> bytes:
         return await _everything(store, access, request)
@@ -60,13 +71,13 @@ def own_operations(store: Store) -> list[Operation]:
     definition = standard("http://hl7.org/fhir/OperationDefinition/Patient-everything") | {"type": False}
     definition["parameter"] = [*definition["parameter"], {"name": "_cursor", "use": "in", "min": 0, "max": "1", "type": "string"}]
     return [
-        Operation(standard("http://hl7.org/fhir/OperationDefinition/Resource-validate"), _validate),
+        Operation(standard("http://hl7.org/fhir/OperationDefinition/Resource-validate"), validate),
         Operation(definition, everything),
     ]
 
 
-async def _validate(access: Access, request: OperationRequest) -> Mapping[str, Any]:
-    """Always 200: the outcome tells. Without a resource there is nothing to judge."""
+async def _validate(validator: Callable[[], Validator], access: Access, request: OperationRequest) -> Mapping[str, Any]:
+    """Everything: R4, the profiles and terminology that are shipped, and the packages of the site. Always 200: the outcome tells. Without a resource there is nothing to judge."""
     resource = request.value("resource")
     if resource is None:
         if request.value("mode") == "delete":
@@ -79,12 +90,6 @@ async def _validate(access: Access, request: OperationRequest) -> Mapping[str, A
     if not any(issue.severity in ("error", "fatal") for issue in issues):
         issues = [Issue("information", "informational", "Valid: no error was found."), *issues]
     return operation_outcome(issues)
-
-
-@functools.cache
-def validator() -> Validator:
-    """Everything: R4, and the profiles and terminology that are shipped. Made at the first `$validate`."""
-    return Validator(packages=[PROFILES, TERMINOLOGY])
 
 
 async def _everything(store: Store, access: Access, request: OperationRequest) -> bytes:

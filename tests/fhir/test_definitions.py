@@ -104,7 +104,9 @@ def test_the_script_makes_the_file_that_is_checked_in(csor_data: Callable[[str],
     assert build.main([str(csor_data(PACKAGE)), "-o", str(tmp_path)]) == 0
     for name in (table.FILE, published.PROFILES_FILE, published.TERMINOLOGY_FILE):
         # Compressors differ between zlib versions; what is compressed must not.
-        made, checked_in = (gzip.decompress(folder.joinpath(name).read_bytes()) for folder in (tmp_path, Path(table.__file__).parent))
+        made, checked_in = (
+            gzip.decompress(folder.joinpath(name).read_bytes()) for folder in (tmp_path, Path(table.__file__).parent)
+        )
         assert made == checked_in, name
 
 

@@ -12,6 +12,7 @@ MAX_STEPS = 1_000_000
 MAX_TEXT = 1_000_000
 Resolver = Callable[[str], Mapping[str, Any] | None]
 MemberOf = Callable[[Any, str], bool | None]
+Conforms = Callable[[Node, str], bool | None]
 Trace = Callable[[str, list[Any]], None]
 
 _WELL_KNOWN = {
@@ -31,6 +32,7 @@ class Environment:
     variables: Mapping[str, Any] | None = None
     resolve: Resolver | None = None
     member_of: MemberOf | None = None
+    conforms: Conforms | None = None
     trace: Trace | None = None
     steps: int = MAX_STEPS
     index: int | None = None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.fhir.definitions import r4
+from app.fhir.fhirpath import Node
 from app.fhir.profiles import extensions
 from app.fhir.profiles.conformance import Conformance
 from app.fhir.profiles.library import Library, Profile
@@ -14,6 +15,7 @@ from app.fhir.profiles.run import Item, Run, TooMuch, actual
 from app.fhir.terminology import Terminology
 from app.fhir.validation.compiler import Rule
 from app.fhir.validation.report import Path, Report
+from app.fhir.validation.scope import Scope
 
 __all__ = ["Library", "Profile", "Profiles"]
 
@@ -49,6 +51,12 @@ class Profiles:
         """Judges a resource by the profiles that the caller names; one that is not known is an error."""
         for url in urls:
             self._conform(resource, url, path, path, "error", report)
+
+    def conforms(self, node: Node, url: str, scope: Scope) -> bool | None:
+        """What FHIRPath's conformsTo() asks; None where the profile is not known."""
+        if self.library.get(url) is None:
+            return None
+        return self._conformance.fits(Item(node.value, node.type, scope.path, node.extra), url, Run(None, scope))
 
     def _conform(self, resource: Mapping[str, Any], url: str, path: Path, where: Path, unknown: str, report: Report) -> None:
         assert report.scope is not None

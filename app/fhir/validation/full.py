@@ -4,10 +4,11 @@ A `Judge` walks as the structure compiler does and keeps the scope (which resour
 compiled is shared by all that is judged with it; it is safe to use from several threads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.fhir.definitions import Definitions
+from app.fhir.fhirpath import Node
 from app.fhir.terminology import Terminology
 from app.fhir.validation import bindings, bundles, invariants
 from app.fhir.validation.compiler import Compiler, Rule, Rules, no_rules
@@ -56,11 +57,18 @@ class Judge(Compiler):
         member_of = self._terminology.member_of if self._terminology is not None else None
         report.scope = Scope(value, outer.root if contained and outer is not None else value, path, entries, member_of)
         report.root = report.scope.root
+        if self._profiles is not None:
+            report.scope.env.conforms = self._conforms(report.scope)
         try:
             super().resource(value, path, report)
             self._beyond(value, path, report, () if outer is not None else report.asked)
         finally:
             report.scope, report.root = outer, root
+
+    def _conforms(self, scope: Scope) -> Callable[[Node, str], bool | None]:
+        profiles = self._profiles
+        assert profiles is not None
+        return lambda node, url: profiles.conforms(node, url, scope)
 
     def _beyond(self, value: Mapping[str, Any], path: Path, report: Report, asked: Sequence[str]) -> None:
         if value.get("resourceType") == "Bundle":

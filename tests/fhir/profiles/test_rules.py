@@ -259,3 +259,18 @@ def test_one_validator_serves_many_resources() -> None:
     for _ in range(3):
         assert [i.expression for i in validator.validate(patient(), [URL + "p"]) if i.severity == "error"] == ["Patient.name"]
         assert [i for i in validator.validate(samples.patient()) if i.severity == "error"] == []
+
+
+def test_conforms_to_asks_the_loaded_profiles() -> None:
+    named = profile("Patient", element("Patient.name", min=1), name="named")
+
+    def told(url: str, resource: dict[str, Any]) -> set[str]:
+        rule = {"key": "k", "severity": "error", "human": "h", "expression": f"$this.conformsTo('{url}')"}
+        made = profile("Patient")
+        made["differential"]["element"] = [element("Patient", constraint=[rule])]
+        return {*errors(resource, made, named), *(f"? {each}" for each in errors(resource, made, named, severity="warning"))}
+
+    assert told(URL + "named", NAMED) == set()
+    assert told(URL + "named", patient()) == {"Patient"}
+    assert told(URL + "nowhere", NAMED) == {"? Patient"}
+    assert told(BASE + "Patient", NAMED) == set()

@@ -87,15 +87,18 @@ def member_of(items: Items, env: Environment, value_set: Items) -> bool | None:
 
 
 @function("conformsTo", 1, test=True)
-def conforms_to(items: Items, _env: Environment, profile: Items) -> bool | None:
-    """Base types of R4 only; a profile that is not known is an error, never a guess."""
+def conforms_to(items: Items, env: Environment, profile: Items) -> bool | None:
+    """Through the caller's profiles, else base types of R4 only; a profile that is not known is an error, never a guess."""
     url = singleton(profile, "conformsTo()")
     if not items:
         return None
     name = str(url).removeprefix(_STRUCTURE)
-    if not str(url).startswith(_STRUCTURE) or name not in r4().types:
+    if str(url).startswith(_STRUCTURE) and name in r4().types:
+        return type(items[0]) is Node and items[0].type == name
+    told = env.conforms(items[0], str(url)) if env.conforms is not None and type(items[0]) is Node else None
+    if told is None:
         raise FHIRPathError(f"FHIRPath: conformsTo() does not know the profile '{url}'")
-    return type(items[0]) is Node and items[0].type == name
+    return told
 
 
 @function("htmlChecks", test=True)
