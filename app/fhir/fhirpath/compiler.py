@@ -10,7 +10,7 @@ from typing import Any
 
 from app.fhir.fhirpath import model, operators
 from app.fhir.fhirpath.code import NEVER, Code, Run, Test, constant, headed, logical, path
-from app.fhir.fhirpath.environment import MAX_TEXT, Environment
+from app.fhir.fhirpath.environment import MAX_TEXT, TEXT_STEP, Environment
 from app.fhir.fhirpath.errors import FHIRPathError
 from app.fhir.fhirpath.functions import FUNCTIONS, Function
 from app.fhir.fhirpath.quantities import Quantity
@@ -335,6 +335,8 @@ def _applied(function: Function, base: Code | None, args: list[Code], static: st
     def focus(this: Any) -> Items:
         return EMPTY if this is NOTHING else [this]
 
+    if function.works_on_text:
+        implementation = _weighed(implementation)
     if function.test:
         if function.lazy:
             return logical(lambda this, env: implementation(run(this, env) if run else focus(this), env, *args))
@@ -348,6 +350,22 @@ def _applied(function: Function, base: Code | None, args: list[Code], static: st
     if run is not None:
         return Code(lambda this, env: implementation(run(this, env), env, *[arg.run(this, env) for arg in args]), result)
     return Code(lambda this, env: implementation(focus(this), env, *[arg.run(this, env) for arg in args]), result)
+
+
+def _weighed(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Text that a function reads or makes is paid for by its length, so that a loop over it can fill neither the time nor the memory."""
+
+    def weighed(items: Items, env: Environment, *args: Any) -> Any:
+        if items:
+            text = items[0].value if type(items[0]) is Node else items[0]
+            if type(text) is str and len(text) >= TEXT_STEP:
+                env.spend(len(text) // TEXT_STEP)
+        found = run(items, env, *args)
+        if type(found) is list and found and type(found[0]) is str and len(found[0]) >= TEXT_STEP:
+            env.spend(len(found[0]) // TEXT_STEP)
+        return found
+
+    return weighed
 
 
 def _body_type(function: Function, args: list[Code], result: str | None) -> str | None:
@@ -476,7 +494,7 @@ def _concatenation(left: Run, right: Run) -> Run:
         if any(part is not None and type(part) is not str for part in parts):
             raise FHIRPathError("FHIRPath: '&' takes strings")
         text = "".join(part or "" for part in parts)
-        env.spend(1 + len(text) * 100 // MAX_TEXT)
+        env.spend(1 + len(text) // TEXT_STEP)
         if len(text) > MAX_TEXT:
             raise FHIRPathError("FHIRPath: the text grows too long")
         return [text]
@@ -490,8 +508,10 @@ def _arithmetic(operator: str, left: Run, right: Run) -> Run:
         if first is None or second is None:
             return EMPTY
         result = operators.arithmetic(operator, first, second)
-        if type(result) is str and len(result) > MAX_TEXT:
-            raise FHIRPathError("FHIRPath: the text grows too long")
+        if type(result) is str:
+            env.spend(len(result) // TEXT_STEP)
+            if len(result) > MAX_TEXT:
+                raise FHIRPathError("FHIRPath: the text grows too long")
         return EMPTY if result is None else [result]
 
     return run

@@ -10,6 +10,7 @@ from app.fhir.fhirpath.values import EMPTY, Items, Node
 
 MAX_STEPS = 1_000_000
 MAX_TEXT = 1_000_000
+TEXT_STEP = 100  # characters of new text that count as one step
 Resolver = Callable[[str], Mapping[str, Any] | None]
 MemberOf = Callable[[Any, str], bool | None]
 Conforms = Callable[[Node, str], bool | None]

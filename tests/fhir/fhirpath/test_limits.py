@@ -127,3 +127,20 @@ def test_the_clock_can_be_held_still() -> None:
 
     now = datetime(2024, 2, 29, 23, 30, tzinfo=UTC)
     assert compile("today() = @2024-02-29 and now() = @2024-02-29T23:30:00.000Z").holds({}, now=now)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "code.text.repeat($this.substring(1)).count()",
+        "code.text.toChars().select(%resource.code.text & $this).count()",
+        "code.text.toChars().where(%resource.code.text.matches('(x*)*y')).count()",
+        "code.text.toChars().where(%resource.code.text.contains('xy')).count()",
+        "'a'.repeat($this & 'x').count()",
+        "'a'.repeat($this + 'x').count()",
+    ],
+)
+@pytest.mark.timeout(30)
+def test_long_text_is_paid_for_by_its_length(text: str) -> None:
+    with pytest.raises(TooCostly):
+        compile(text).evaluate({"resourceType": "Basic", "code": {"text": "x" * 500_000}})

@@ -26,6 +26,11 @@ class Function:
     result: str | None
 
     @property
+    def works_on_text(self) -> bool:
+        """Whether its cost goes with the length of a text."""
+        return not self.lazy and self.run.__module__.endswith((".strings", ".conversions"))
+
+    @property
     def arity(self) -> str:
         """For an error message."""
         if self.least == self.most:
