@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.cli import COMMANDS
+from tests.fhir.profiles.making import URL, element, profile
 from tests.journeys.conftest import csor
 
 
@@ -115,3 +116,27 @@ def test_synthea_loads_without_a_refusal(csor_data: Callable[[str], Path], tmp_p
     assert int(done.stdout.split()[0]) > 1000
     facts = csor("check", "--data", str(tmp_path))
     assert facts.returncode == 0, facts.stdout
+
+
+def test_validate_judges_everything_or_structure_alone(tmp_path: Path) -> None:
+    file = write(tmp_path / "p.json", patient("a", contact=[{"gender": "male"}]))
+    broken = csor("validate", str(file))
+    assert broken.returncode == 1 and "Patient.contact[0]" in broken.stdout and "(pat-1)" in broken.stdout
+    assert "dom-6" not in broken.stdout and "warning: Patient" in csor("validate", "--warnings", str(file)).stdout
+    assert csor("validate", "--structure-only", str(file)).stdout == "1 valid, 0 invalid\n"
+    assert csor("validate", "--structure-only", "--profile", "urn:x", str(file)).returncode == 2
+
+
+def test_validate_against_a_profile_of_a_package(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    write(rules / "named.json", profile("Patient", element("Patient.name", min=1, mustSupport=True)))
+    file = write(tmp_path / "p.json", patient("a"))
+    done = csor("validate", "--package", str(rules), "--profile", URL + "p", str(file))
+    assert done.returncode == 1 and "Patient.name: The element 'name' is required by p: add it." in done.stdout
+    assert csor("validate", "--package", str(rules), str(file)).returncode == 0
+    write(rules / "broken.json", {"resourceType": "ValueSet", "url": "urn:v"})
+    told = csor("validate", "--package", str(rules), "--must-support", str(file))
+    assert told.returncode == 0 and "urn:v is not valid R4 and was left out" in told.stderr
+    nowhere = csor("validate", "--package", str(tmp_path / "nowhere"), str(file))
+    assert nowhere.returncode == 1 and nowhere.stderr.startswith("Error:") and "Traceback" not in nowhere.stderr

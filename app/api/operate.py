@@ -27,7 +27,10 @@ async def operate(call: Call) -> Reply:
     if call.scope["method"] == "POST":
         if operation.affects_state:
             require(call.access, type or "*", "u")
-        parameters = operation.from_body(await call.resource()) if await _has_body(call) else operation.from_query(call.pairs)
+        if await _has_body(call):
+            parameters = operation.from_body(await call.resource(), call.pairs)
+        else:
+            parameters = operation.from_query(call.pairs)
     else:
         if operation.affects_state:
             raise MethodNotAllowed(f"${operation.name} changes something, so it takes POST only.")

@@ -77,6 +77,10 @@ class Operation:
 
     def from_query(self, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
         """Parameters from a query string. Raises BadRequest for a name or a value that the definition does not have."""
+        parameters = self._told(pairs)
+        return self.checked({"resourceType": "Parameters", **({"parameter": parameters} if parameters else {})})
+
+    def _told(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         inputs = self._inputs()
         parameters = []
         for name, text in pairs:
@@ -86,12 +90,10 @@ class Operation:
                 raise BadRequest(f"${self.name} has no parameter '{name}'. It has: {', '.join(sorted(inputs)) or 'none'}.")
             type_ = str(inputs[name].get("type", "string"))
             parameters.append({"name": name, **_primitive(name, type_, text)})
-        return self.checked(
-            {"resourceType": "Parameters", "parameter": parameters} if parameters else {"resourceType": "Parameters"}
-        )
+        return parameters
 
-    def from_body(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters from a body: a Parameters resource, or the one resource that the operation takes."""
+    def from_body(self, body: Mapping[str, Any], pairs: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+        """Parameters from a body: a Parameters resource, or the one resource that the operation takes; beside that the URL may have the others."""
         if body.get("resourceType") == "Parameters":
             return self.checked(dict(body))
         single = [name for name, p in self._inputs().items() if str(p.get("type", ""))[:1].isupper()]
@@ -101,7 +103,8 @@ class Operation:
             raise BadRequest(
                 f"${self.name} takes a Parameters resource, not a {body.get('resourceType')}.", expression="Parameters"
             )
-        return self.checked({"resourceType": "Parameters", "parameter": [{"name": single[0], "resource": dict(body)}]})
+        given = [{"name": single[0], "resource": dict(body)}, *self._told(pairs)]
+        return self.checked({"resourceType": "Parameters", "parameter": given})
 
     def checked(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """The same, after a check of names and of how often each may come. Raises BadRequest."""

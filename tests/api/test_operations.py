@@ -91,3 +91,19 @@ def test_parameters_come_typed_from_a_query() -> None:
         {"name": "when", "valueDate": "2024"},
     ]
     assert OperationRequest("system", parameters=told).values("when") == ["2024-01-01", "2024"]
+
+
+async def test_validate_judges_by_a_profile(fhir: httpx.AsyncClient) -> None:
+    weight = "http://hl7.org/fhir/StructureDefinition/bodyweight"
+    told = await fhir.post(f"/Observation/$validate?profile={weight}", json=observation("Patient/a"))
+    errors = {i["expression"][0] for i in told.json()["issue"] if i["severity"] == "error"}
+    assert {"Observation.category", "Observation.effective"} <= errors
+    unknown = await fhir.post("/Patient/$validate?profile=urn:nowhere", json=patient())
+    assert "not-found" in [i["code"] for i in unknown.json()["issue"] if i["severity"] == "error"]
+
+
+async def test_writes_are_held_to_the_invariants(fhir: httpx.AsyncClient) -> None:
+    refused = await fhir.post("/Patient", json=patient(contact=[{"gender": "male"}]))
+    assert refused.status_code == 400
+    assert refused.json()["issue"][0]["expression"] == ["Patient.contact[0]"]
+    assert (await fhir.post("/Patient", json=patient())).status_code == 201  # a narrative is advised, not required
