@@ -40,7 +40,8 @@ def _owned(access: Access) -> Document:
     return {"owner": one_of(own)} if own else NOTHING
 
 
-def _record(document: Document) -> Record:
+def from_document(document: Document) -> Record:
+    """A record as it is told."""
     kind, _, key = document["_id"].partition(_JOINT)
     return Record(
         kind,
@@ -59,7 +60,7 @@ def _record(document: Document) -> Record:
 async def get(records: AsyncCollection[Document], access: Access, kind: str, key: str) -> Record | None:
     """One record, or None where there is none for this caller."""
     found = await records.find_one(all_of([{"_id": f"{kind}{_JOINT}{key}"}, _owned(access)]))
-    return _record(found) if found else None
+    return from_document(found) if found else None
 
 
 def where(
@@ -88,7 +89,7 @@ def where(
 async def find(records: AsyncCollection[Document], wanted: Document, limit: int, descending: bool) -> list[Record]:
     """In the order of keys."""
     cursor = records.find(wanted).sort("_id", -1 if descending else 1).limit(limit)
-    return [_record(one) async for one in cursor] if limit > 0 else []
+    return [from_document(one) async for one in cursor] if limit > 0 else []
 
 
 async def heads(records: AsyncCollection[Document], session: AsyncClientSession, names: list[str]) -> dict[str, Head | None]:
@@ -108,8 +109,13 @@ def put(access: Access, have: Head | None, write: PutRecord, at: int) -> tuple[H
     if not access.everything and record.owner not in access.stamp():
         raise Forbidden("A record can only be kept for a hospital of the caller's own.")
     head = Head((have.revision if have else 0) + 1, record.owner)
-    document: Document = {
-        "_id": name_of(write),
+    return head, document(name_of(write), record, head.revision, at)
+
+
+def document(name: str, record: Record, revision: int, updated: int) -> Document:
+    """A record as it is kept."""
+    return {
+        "_id": name,
         "kind": record.kind,
         "body": Binary(record.body),
         "raw": None if record.raw is None else Binary(record.raw),
@@ -117,10 +123,9 @@ def put(access: Access, have: Head | None, write: PutRecord, at: int) -> tuple[H
         "tag": record.tag,
         "due": record.due,
         "owner": record.owner,
-        "revision": head.revision,
-        "updated": at,
+        "revision": revision,
+        "updated": updated,
     }
-    return head, document
 
 
 def check_delete(access: Access, have: Head | None, write: DeleteRecord) -> None:

@@ -13,7 +13,7 @@ from app.clock import micros
 from app.fhir.errors import Conflict, Gone, NotFound, Unavailable
 from app.fhir.search.types import Entries, Plan
 from app.security.access import Access
-from app.store.mongo import history, records, upkeep
+from app.store.mongo import history, moving, records, upkeep
 from app.store.mongo.clauses import owned
 from app.store.mongo.conditions import all_of
 from app.store.mongo.connection import MAJORITY, connect, database, require_able, translate, translated
@@ -22,6 +22,7 @@ from app.store.mongo.rounds import Rounds
 from app.store.mongo.schema import migrate
 from app.store.mongo.search import STORED, Search, several_queries, stored
 from app.store.mongo.transaction import Job, Prepared, Round, prepare
+from app.store.moving import PAGE, Version
 from app.store.open import public_url
 from app.store.protocol import Change, Found, Guard, Put, Record, Stored, Write
 
@@ -270,6 +271,40 @@ class MongoStore:
             async with self._snapshot() as session:
                 plain = self._db.with_options(read_concern=ReadConcern())
                 return await upkeep.check(plain, session, self._extractor())
+
+    # ---- moving
+
+    async def versions(self, after: int, limit: int = PAGE) -> list[Version]:
+        """See `app.store.moving`."""
+        with translated():
+            await self._feed.number()
+            return await moving.versions(self._db, after, limit)
+
+    async def adopt(self, versions: Sequence[Version]) -> None:
+        """See `app.store.moving`."""
+        with translated():
+            await self._feed.number()
+            await self._transact(lambda session: moving.adopt(self._db, session, self._extractor(), versions))
+
+    async def moment(self) -> AsyncIterator[tuple[int, list[Record]]]:
+        """See `app.store.moving`. Versions that were not numbered at that moment are by now, and come along."""
+        with translated():
+            async with self._snapshot() as session:
+                plain = self._db.with_options(read_concern=ReadConcern())
+                numbered = False
+                least = 0
+                async for pending, head, page in moving.moment(plain, session):
+                    if not numbered:
+                        await self._feed.number()
+                        late = self._db.version.find({"_id": {"$in": pending}}, {"seq": 1})
+                        least = max([int(one["seq"]) async for one in late], default=0)
+                        numbered = True
+                    yield max(head, least), page
+
+    async def adopt_records(self, records: Sequence[Record]) -> None:
+        """See `app.store.moving`."""
+        with translated():
+            await moving.adopt_records(self._db, records)
 
     def _extractor(self) -> Extract:
         if self._extract is None:

@@ -27,7 +27,7 @@ from app.store.protocol import Delete, DeleteRecord, Guard, GuardFailed, Put, Pu
 from app.store.rules import body_of, check_version, name_of, owners_after, patients_of, require_own, same, sees, whole
 
 HEAD = ("t", "v", "u", "o", "n", "w", "a")
-_EMPTY: Document = {"k": [], "s": [], "d": [], "q": [], "c": [], "lo": {}, "hi": {}}
+EMPTY: Document = {"k": [], "s": [], "d": [], "q": [], "c": [], "lo": {}, "hi": {}}
 
 
 @dataclass(slots=True)
@@ -255,7 +255,7 @@ class Round:
             return None
         require_own(access, found.owners, found.type, found.id)
         check_version(found.version, delete.if_version, name)
-        found.deleted, found.words = True, _EMPTY
+        found.deleted, found.words = True, EMPTY
         return self._next(found, "delete", lambda _: b"")
 
     def _share(self, access: Access, share: Share) -> None:
@@ -337,7 +337,7 @@ def _document(found: _Current) -> Document:
     }
     if not found.deleted:
         document["t"] = found.type  # only what lives has a type, and so can be found
-    return document | (found.words or _EMPTY)
+    return document | (found.words or EMPTY)
 
 
 def _unchanged(raw: bytes, resource: Mapping[str, Any]) -> bool:

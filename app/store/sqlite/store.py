@@ -18,8 +18,9 @@ from app.clock import micros
 from app.fhir.errors import Gone, NotFound, Unavailable
 from app.fhir.search.types import Entries, Plan
 from app.security.access import Access
+from app.store.moving import PAGE, Version
 from app.store.protocol import Change, Found, Guard, Put, Record, Stored, Write
-from app.store.sqlite import history, records, upkeep
+from app.store.sqlite import history, moving, records, upkeep
 from app.store.sqlite.connection import connect, translated, unavailable
 from app.store.sqlite.schema import migrate
 from app.store.sqlite.search import STORED, search, stored
@@ -329,6 +330,50 @@ class SQLiteStore:
         """See the protocol."""
         extract = self._extractor()
         return await self._in_reader(lambda connection: upkeep.check(connection, extract))
+
+    # ---- moving
+
+    async def versions(self, after: int, limit: int = PAGE) -> list[Version]:
+        """See `app.store.moving`."""
+        return await self._in_reader(lambda connection: moving.versions(connection, after, limit))
+
+    async def adopt(self, versions: Sequence[Version]) -> None:
+        """See `app.store.moving`."""
+        extract = self._extractor()
+        await self._writer.submit(lambda connection: moving.adopt(connection, self._counters, extract, versions))
+
+    async def moment(self) -> AsyncIterator[tuple[int, list[Record]]]:
+        """See `app.store.moving`. Holds a snapshot of its own, so the WAL grows while the caller works."""
+        with translated():
+            connection = connect(self.path)
+            try:
+                connection.execute("BEGIN")
+                (head,) = connection.execute("SELECT coalesce(max(seq), 0) FROM version").fetchone()
+                page = await asyncio.to_thread(moving.records, connection, ("", ""), PAGE)
+                yield head, page
+                while len(page) == PAGE:
+                    page = await asyncio.to_thread(moving.records, connection, (page[-1].kind, page[-1].key), PAGE)
+                    yield head, page
+            finally:
+                connection.close()
+
+    async def adopt_records(self, records: Sequence[Record]) -> None:
+        """See `app.store.moving`."""
+        await self._writer.submit(lambda connection: moving.adopt_records(connection, records))
+
+    async def backup(self, path: str) -> None:
+        """SQLite's online backup: the file as it is at one moment, while the server goes on. `path` must not exist."""
+
+        def work() -> None:
+            source, target = connect(self.path), sqlite3.connect(path)
+            try:
+                source.backup(target, pages=4096)
+            finally:
+                source.close()
+                target.close()
+
+        with translated():
+            await asyncio.to_thread(work)
 
     def _extractor(self) -> Extract:
         if self._extract is None:

@@ -1,0 +1,120 @@
+"""`csor copy`, `csor backup`, `csor restore`: a store moved, kept, brought back; each compared with what it came from before it is called done."""
+
+from pathlib import Path
+from typing import cast
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from app.commands.common import opened, run, store_options
+from app.store.moving import Movable, Outcome
+from app.store.moving import copy as move
+from app.store.open import public_url
+
+_WORDS = {"records": "Records", "versions": "Versions", "compared": "Compared"}
+
+
+@click.command()
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    metavar="URL",
+    help="The store to copy. It may be in use: the copy is that store at one moment.",
+)
+@click.option("--to", "target", required=True, metavar="URL", help="An empty store, or one in which a copy was interrupted.")
+def copy(source: str, target: str) -> None:
+    """Copy a store into another, of the same or another kind: every version, record and number, compared at the end.
+
+    An interrupted copy goes on where it was when the same command is given again.
+
+    \b
+    Examples:
+      csor copy --from sqlite:////srv/csor.db --to 'mongodb://a,b,c/csor?replicaSet=rs0'
+      csor copy --from 'mongodb://a,b,c/csor?replicaSet=rs0' --to sqlite:////srv/csor.db
+    """
+    _require_different(source, target)
+    _tell(run(_copied(source, target)), public_url(target))
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@store_options
+def backup(file: Path, store_url: str) -> None:
+    """Write the store into FILE, which must not exist, while the server goes on. The file is an SQLite store in itself.
+
+    \b
+    Examples:
+      csor backup /backup/csor-2026-11-23.db
+      csor backup /backup/csor.db --store 'mongodb://a,b,c/csor?replicaSet=rs0'
+    """
+    if file.exists():
+        raise click.ClickException(f"{file} is there already: choose another name.")
+    if store_url.startswith("sqlite:///") and not Path(store_url.removeprefix("sqlite:///")).is_file():
+        raise click.ClickException(f"There is no store at {store_url}.")
+    part = file.with_name(file.name + ".part")  # never a half backup under the name of a whole one
+    if store_url.startswith("sqlite:"):
+        for leftover in _files(part):
+            leftover.unlink(missing_ok=True)
+        versions = run(_kept(store_url, part))
+        click.echo(f"{versions} versions are kept in {file}.")
+    else:
+        _tell(run(_copied(store_url, f"sqlite:///{part.resolve()}")), str(file))
+    part.rename(file)
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@store_options
+def restore(file: Path, store_url: str) -> None:
+    """Bring a backup back into an empty store, and compare. What is there already is never overwritten.
+
+    \b
+    Examples:
+      csor restore /backup/csor-2026-11-23.db --store sqlite:////srv/new.db
+      csor restore /backup/csor.db --store 'mongodb://a,b,c/csor?replicaSet=rs0'
+    """
+    source = f"sqlite:///{file.resolve()}"
+    _require_different(source, store_url)
+    _tell(run(_copied(source, store_url)), public_url(store_url))
+
+
+async def _copied(source: str, target: str) -> Outcome:
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        tasks = {name: bar.add_task(word, total=None) for name, word in _WORDS.items()}
+        async with opened(source) as one, opened(target) as other:
+            return await move(
+                cast(Movable, one),
+                cast(Movable, other),
+                lambda what, done, total: bar.update(tasks[what], completed=done, total=total or None),
+            )
+
+
+async def _kept(url: str, part: Path) -> int:
+    from app.store.sqlite.store import SQLiteStore
+
+    async with opened(url) as store:
+        await cast(SQLiteStore, store).backup(str(part))
+    async with opened(f"sqlite:///{part.resolve()}") as kept:
+        findings = await kept.check()
+        if any("SQLite says" in finding or "damaged" in finding for finding in findings):
+            raise click.ClickException("The backup is damaged, and so probably is the store: run `csor check`.")
+        return await kept.feed_head()
+
+
+def _files(path: Path) -> list[Path]:
+    return [path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")]
+
+
+def _require_different(source: str, target: str) -> None:
+    if source == target:
+        raise click.ClickException("A store cannot be copied into itself.")
+
+
+def _tell(outcome: Outcome, where: str) -> None:
+    for sentence in outcome.differences[:20]:
+        click.echo(sentence)
+    if outcome.differences:
+        raise click.ClickException(f"{len(outcome.differences)} difference(s): this copy must not be used.")
+    click.echo(f"{outcome.versions} versions and {outcome.records} records are in {where}, compared and the same.")
