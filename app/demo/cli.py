@@ -18,7 +18,7 @@ from app.demo import compare, setting
 from app.demo.nation import Hospital, Nation, simulate
 from app.demo.parents import Inbox
 from app.demo.play import Play
-from app.demo.report import Report, evaluate
+from app.demo.report import Report, evaluate, publish
 
 
 @click.command()
@@ -100,6 +100,7 @@ async def _perform(
         differences += await _play(console, data, cast, nation, server, inbox)
     async with _store(data) as store:
         report = await evaluate(server, cast, nation, data)
+        await publish(store)
         differences += await compare.children(store, nation)
         differences += compare.reports(report.rows, nation) + compare.standing_out(report.rows, nation)
         if not cast.played:

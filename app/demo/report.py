@@ -8,10 +8,15 @@ from typing import Any
 
 import httpx
 
+from app import clock
 from app.demo.nation import Hospital, Nation
 from app.demo.setting import Cast, Server, store_url
 from app.fhir import codec
 from app.fhir.errors import Unavailable
+from app.measures import publishing
+from app.measures.definition import shipped_ids
+from app.store.protocol import Store
+from app.web.figures import reporting_period
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,12 @@ async def evaluate(server: Server, cast: Cast, nation: Nation, data: Path) -> Re
         "Hospitals and children are simulated."
     )
     return Report(rows, start, end, label)
+
+
+async def publish(store: Store) -> int:
+    """Publish every measure for the period that the public page shows, as an audit team would at the end of a quarter."""
+    period = reporting_period(clock.today())
+    return sum([await publishing.publish(store, measure, period) for measure in shipped_ids()])
 
 
 async def _command(*arguments: str) -> None:
