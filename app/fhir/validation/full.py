@@ -57,6 +57,8 @@ class Judge(Compiler):
         member_of = self._terminology.member_of if self._terminology is not None else None
         report.scope = Scope(value, outer.root if contained and outer is not None else value, path, entries, member_of)
         report.root = report.scope.root
+        if contained and outer is not None:
+            report.scope.seen = outer.seen
         if self._profiles is not None:
             report.scope.env.conforms = self._conforms(report.scope)
         try:

@@ -130,14 +130,15 @@ def _on_element(definitions: Definitions, name: str, key: str, kind: str, elemen
 
 
 def referenced_from_somewhere(value: Mapping[str, Any], path: Path, report: Report) -> None:
-    """dom-3, in one walk over the resource."""
+    """dom-3: by the references met on the way, and only where those do not do by one walk for canonicals and links."""
     contained = value.get("contained")
     if type(contained) is not list or report.scope is None or report.scope.root is not value:
         return
+    scope = report.scope
     try:
-        local = report.scope.local
         for index, each in enumerate(contained):
-            if "#" + str(each.get("id")) not in local and not _points_to_container(each):
+            own = "#" + str(each.get("id"))
+            if own not in scope.seen and own not in scope.local and not _points_to_container(each):
                 report.add(
                     "invariant",
                     (path, "contained", index),
@@ -158,6 +159,7 @@ def local_reference(value: Mapping[str, Any], path: Path, report: Report) -> Non
     reference = value.get("reference")
     if type(reference) is not str or reference[:1] != "#" or report.scope is None:
         return
+    report.scope.seen.add(reference)
     if len(reference) > 1 and reference[1:] not in report.scope.contained_ids:
         report.add(
             "invariant", (path, "reference"), f"There is no contained resource with the id '{reference[1:65]}' here (ref-1)."

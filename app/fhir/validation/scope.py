@@ -49,6 +49,7 @@ class Scope:
         self.resource = resource
         self.root = root
         self.path = path
+        self.seen: set[str] = set()  # every `#id` in a Reference so far; shared by a resource and what it contains
         self.entries = entries
         self.type = str(resource.get("resourceType"))
         node = Node(resource, self.type)
