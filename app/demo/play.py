@@ -89,11 +89,12 @@ class Play:
         letters, answered = self._bar("Letters to parents", expected), self._bar("Parents' answers by link", None)
         questionnaire = next(iter(shipped_questionnaires().values()))
         totals = [0, *(int(worst) + 1 for worst in next(iter(demonstration().values())).worst_of)]
-        limits, tasks, got = asyncio.Semaphore(12), [], self.written_to
+        limits, tasks, got = asyncio.Semaphore(8), [], self.written_to
 
         async def reply(link: str, child: Child, look: bool) -> None:
             given = choices(questionnaire, totals[child.quality_of_life])
-            await answer(link, child, given, limits=limits, look=look)
+            async with limits:
+                await asyncio.to_thread(answer, link, child, given, look)
             self._progress.update(answered, advance=1)
 
         while len(got) < expected:
