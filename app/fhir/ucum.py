@@ -4,7 +4,7 @@ The whole grammar (prefixes, exponents, `.` and `/`, parentheses, annotations) o
 exact fractions. What must stay true: a code that is not understood is never guessed at, it compares only with itself. Two departures from the
 letter of UCUM: the mole stays a base unit, so that mol/L and 1/L differ; and arbitrary units such as [iU] are base units of their own.
 
-Source: The Unified Code for Units of Measure, version 2.1, tables 1 to 23. Not here: logarithmic units (pH, B, Np) and other special ones.
+Source: The Unified Code for Units of Measure, version 2.1, tables 1 to 23. Not here: logarithmic units ([pH], B, Np) and other special ones.
 """
 
 import re
@@ -123,6 +123,33 @@ def canonical(value: Decimal | int | float, code: str) -> tuple[float, str] | No
     """The value in base units and their code: `canonical(5.4, "mg/dL")` is `(54.0, "g.m-3")`. None where the code means nothing here."""
     known = unit(code)
     return None if known is None else (float(Fraction(value) * known.factor + known.offset), known.code)
+
+
+@lru_cache(maxsize=4000)
+def _scale(code: str) -> tuple[Decimal, Decimal, Decimal, str] | None:
+    """Numerator, denominator and offset to base units, and their code."""
+    known = unit(code)
+    if known is None:
+        return None
+    offset = Decimal(known.offset.numerator) / Decimal(known.offset.denominator)
+    return Decimal(known.factor.numerator), Decimal(known.factor.denominator), offset, known.code
+
+
+def base_range(low: float, high: float, code: str) -> tuple[float, float, str] | None:
+    """A range in base units, and their code; an open side (an infinity) stays open. None where the code means nothing here.
+
+    Computed in decimals, so that the same quantity comes to the same floats from whatever unit it is written in.
+    """
+    scale = _scale(code)
+    if scale is None:
+        return None
+    bottom = _based(low, scale)
+    return bottom, bottom if low == high else _based(high, scale), scale[3]
+
+
+def _based(value: float, scale: tuple[Decimal, Decimal, Decimal, str]) -> float:
+    # a float says its own shortest decimal: the one that was written
+    return float(Decimal(repr(value)) * scale[0] / scale[1] + scale[2])
 
 
 def convert(value: Decimal | int, source: str, target: str) -> Decimal | None:

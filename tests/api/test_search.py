@@ -106,3 +106,20 @@ async def test_a_host_header_cannot_break_the_json(ward: httpx.AsyncClient) -> N
     assert answer.status_code in (200, 421)
     if answer.status_code == 200:
         assert answer.json()["type"] == "searchset"
+
+
+async def test_a_quantity_is_found_in_another_unit(fhir: httpx.AsyncClient) -> None:
+    ucum = "http://unitsofmeasure.org"
+    for id, value, code in (("g", 3400, "g"), ("kg", 3.6, "kg"), ("mm", 3500, "mm")):
+        quantity = {"value": value, "system": ucum, "code": code}
+        await fhir.put(f"/Observation/{id}", json=observation("Patient/a", id=id, valueQuantity=quantity))
+
+    async def ids(query: str) -> list[str]:
+        bundle = (await fhir.get(f"/Observation?{query}")).json()
+        return [entry["resource"]["id"] for entry in bundle.get("entry", [])]
+
+    assert sorted(await ids(f"value-quantity=gt3|{ucum}|kg")) == ["g", "kg"]
+    assert await ids(f"value-quantity=3.4|{ucum}|kg") == ["g"]
+    assert await ids(f"code-value-quantity=8339-4$lt3500|{ucum}|g") == ["g"]
+    assert sorted(await ids("value-quantity=gt3000")) == ["g", "mm"]
+    assert (await fhir.get("/Observation?_sort=value-quantity&_summary=count")).json()["total"] == 3

@@ -3,16 +3,20 @@
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import cast
 
+from app.fhir import ucum
 from app.fhir.definitions import r4
 from app.fhir.errors import BadRequest, NotSupported, TooCostly
 from app.fhir.search.asked import Reader
 from app.fhir.search.parameters import SearchParameters
 from app.fhir.search.types import (
+    IN_BASE_UNITS,
     AnyOf,
     Chain,
     Clause,
+    CompositeValue,
     Has,
     Ids,
     LastUpdated,
@@ -21,6 +25,7 @@ from app.fhir.search.types import (
     Modifier,
     Nothing,
     Param,
+    QuantityValue,
     TokenValue,
     Value,
 )
@@ -100,6 +105,8 @@ class Clauses:
         if modifier in ("in", "not-in"):
             return self._in_value_set(name, param, modifier, value)
         values = tuple(self.reader.value(name, param, modifier, text, target) for text in _alternatives(name, value))
+        if not modifier and (param.kind == "quantity" or any(part.kind == "quantity" for part in param.components)):
+            return _by_unit(param, values)
         return Match(param, values, cast(Modifier, modifier) if modifier else None)
 
     def _in_value_set(self, name: str, param: Param, modifier: str, value: str) -> Clause:
@@ -176,6 +183,29 @@ class Clauses:
         if targets and types and "Resource" not in targets and not set(types) & set(targets):
             raise BadRequest(f"{name[:100]}: {source}.{code} never refers to {', '.join(types)}")
         return Has(source, definition.param, self.clause((source,), rest, value, depth - 1))
+
+
+def _by_unit(param: Param, values: tuple[Value, ...]) -> Clause:
+    """What is asked in a UCUM unit is looked for in base units, so that a unit like it will do; the rest as it is written."""
+    based = [_based(value) for value in values]
+    written = tuple(value for value, base in zip(values, based, strict=True) if base is None)
+    clauses = [Match(param, written)] if written else []
+    if found := tuple(base for base in based if base is not None):
+        clauses.append(Match(replace(param, code=param.code + IN_BASE_UNITS), found))
+    return clauses[0] if len(clauses) == 1 else AnyOf(tuple(clauses))
+
+
+def _based(value: Value) -> Value | None:
+    """The same in base units; None where it is not asked in a UCUM unit, or in one that is not known."""
+    if isinstance(value, CompositeValue):
+        parts = [_based(part) for part in value.components]
+        if not any(parts):
+            return None
+        return CompositeValue(tuple(base or part for base, part in zip(parts, value.components, strict=True)))
+    if not isinstance(value, QuantityValue) or value.system != ucum.SYSTEM or not value.code:
+        return None
+    base = ucum.base_range(value.low, value.high, value.code)
+    return None if base is None else QuantityValue(value.prefix, base[0], base[1], ucum.SYSTEM, base[2])
 
 
 def _alternatives(name: str, value: str) -> list[str]:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from app.fhir import ucum
 from app.fhir.definitions import r4
 from app.fhir.fhirpath.types import type_in_reference
-from app.fhir.search.types import Date, Entry, Number, OfType, Quantity, Reference, String, Token, Uri
+from app.fhir.search.types import IN_BASE_UNITS, Date, Entry, Number, OfType, Quantity, Reference, String, Token, Uri
 from app.fhir.search.values import OPEN, date_range, fold
 
 _new = tuple.__new__  # half the cost of calling a NamedTuple, and extraction makes dozens a resource
@@ -172,7 +173,16 @@ def _quantity(value: Any, code: str, found: list[Any]) -> None:
             low = -math.inf
         case ">" | ">=":
             high = math.inf
-    found.append(Quantity(code, low, high, value.get("system", ""), value.get("code", ""), value.get("unit", "")))
+    _put(found, Quantity(code, low, high, value.get("system", ""), value.get("code", ""), value.get("unit", "")))
+
+
+def _put(found: list[Any], entry: Quantity) -> None:
+    """As written and, where UCUM says what the unit is, in base units."""
+    found.append(entry)
+    if entry.system == ucum.SYSTEM and entry.code:
+        base = ucum.base_range(entry.low, entry.high, entry.code)
+        if base is not None:
+            found.append(Quantity(entry.param + IN_BASE_UNITS, base[0], base[1], ucum.SYSTEM, base[2]))
 
 
 def _range(value: Any, code: str, found: list[Any]) -> None:
@@ -180,7 +190,7 @@ def _range(value: Any, code: str, found: list[Any]) -> None:
     unit = low or high
     if "value" in low or "value" in high:
         bottom, top = float(low.get("value", Decimal("-inf"))), float(high.get("value", Decimal("inf")))
-        found.append(Quantity(code, bottom, top, unit.get("system", ""), unit.get("code", ""), unit.get("unit", "")))
+        _put(found, Quantity(code, bottom, top, unit.get("system", ""), unit.get("code", ""), unit.get("unit", "")))
 
 
 def _money(value: Any, code: str, found: list[Any]) -> None:

@@ -14,7 +14,7 @@ from app.fhir.fhirpath.compiler import Compiler
 from app.fhir.search.bindings import branches, implicit_system
 from app.fhir.search.convert import CONVERTERS, Converter, converter
 from app.fhir.search.parameters import NOT_INDEXED, Definition, SearchParameters, default
-from app.fhir.search.types import Composite, Entries, OfType, Reference, Token
+from app.fhir.search.types import IN_BASE_UNITS, Composite, Entries, OfType, Reference, Token
 
 _KIND_LISTS = {
     "token": "tokens",
@@ -177,6 +177,7 @@ def _composite(definition: Definition, base: Code) -> Extractor:
         _Part(param.code, param.kind, compile(expression))
         for param, expression in zip(definition.param.components, definition.component_expressions, strict=True)
     ]
+    measured = any(part.kind == "quantity" for part in parts)
     parts.reverse()  # the value is what is most often absent, and it comes last
 
     def extract_one(node: Node, env: Environment, entries: Entries) -> None:
@@ -189,9 +190,21 @@ def _composite(definition: Definition, base: Code) -> Extractor:
                 components.append(values)
             else:
                 components.reverse()
-                entries.composites.append(Composite(code, tuple(components)))
+                entries.composites.extend(_in_both_units(code, components) if measured else [Composite(code, tuple(components))])
 
     return extract_one
+
+
+def _in_both_units(code: str, components: list[tuple[Any, ...]]) -> list[Composite]:
+    """One composite with the quantities as written; and one with them in base units, where that can be."""
+    written = [tuple(one for one in part if not one.param.endswith(IN_BASE_UNITS)) for part in components]
+    base = [tuple(one for one in part if one.param.endswith(IN_BASE_UNITS)) for part in components]
+    if not any(base):
+        return [Composite(code, tuple(written))]
+    return [
+        Composite(code, tuple(written)),
+        Composite(code + IN_BASE_UNITS, tuple(b or w for b, w in zip(base, written, strict=True))),
+    ]
 
 
 def _component(part: _Part, element: Node, env: Environment) -> tuple[Any, ...]:

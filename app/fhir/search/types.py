@@ -10,6 +10,7 @@ quantities and numbers are closed ranges of floats at the precision that was wri
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+IN_BASE_UNITS = "~ucum"  # to the code of a parameter, which can hold no such character
 Kind = Literal["token", "string", "reference", "date", "number", "quantity", "uri", "composite", "special"]
 Prefix = Literal["eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"]
 
@@ -70,7 +71,10 @@ class Number(NamedTuple):
 
 
 class Quantity(NamedTuple):
-    """In the unit as written. `system`/`code` are "" where absent; `unit` is the human text."""
+    """In the unit as written. `system`/`code` are "" where absent; `unit` is the human text.
+
+    A quantity whose UCUM unit is understood has a second entry, in base units, under the parameter `code + IN_BASE_UNITS`.
+    """
 
     param: str
     low: float
