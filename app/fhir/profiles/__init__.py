@@ -29,6 +29,7 @@ class Profiles:
         self, structures: Iterable[Mapping[str, Any]] = (), terminology: Terminology | None = None, *, must_support: bool = False
     ) -> None:
         self.library = Library(structures)
+        self._asking: set[tuple[int, str]] = set()
         self._conformance = Conformance(self.library, terminology or Terminology(), must_support)
 
     def rules_of(self, type_name: str) -> Iterable[Rule]:
@@ -53,10 +54,19 @@ class Profiles:
             self._conform(resource, url, path, path, "error", report)
 
     def conforms(self, node: Node, url: str, scope: Scope) -> bool | None:
-        """What FHIRPath's conformsTo() asks; None where the profile is not known."""
+        """What FHIRPath's conformsTo() asks; None where the profile is not known, or the answer would take too long."""
+        mark = (id(node.value), url)
         if self.library.get(url) is None:
             return None
-        return self._conformance.fits(Item(node.value, node.type, scope.path, node.extra), url, Run(None, scope))
+        if mark in self._asking:  # a profile that asks for itself
+            return True
+        self._asking.add(mark)
+        try:
+            return self._conformance.fits(Item(node.value, node.type, scope.path, node.extra), url, Run(None, scope))
+        except TooMuch:
+            return None
+        finally:
+            self._asking.discard(mark)
 
     def _conform(self, resource: Mapping[str, Any], url: str, path: Path, where: Path, unknown: str, report: Report) -> None:
         assert report.scope is not None

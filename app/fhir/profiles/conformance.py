@@ -86,6 +86,7 @@ class Conformance:
             scope = run.scope
             if item.value is not scope.resource and isinstance(item.value, dict) and "resourceType" in item.value:
                 scope = Scope(item.value, item.value, item.path, scope.entries, scope.env.member_of)
+                scope.budget = run.scope.budget
             self.apply(profile, item, run.quiet(scope))
         except Mismatch:
             return False

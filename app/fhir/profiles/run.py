@@ -7,8 +7,6 @@ from app.fhir.definitions import r4
 from app.fhir.validation.report import Path, Report
 from app.fhir.validation.scope import Scope
 
-MAX_STEPS = 200_000
-
 
 class Item:
     """One element of a resource. `extra` is the `_name` companion of a primitive."""
@@ -36,31 +34,27 @@ class TooMuch(Exception):
 
 
 class Run:
-    """`report` None: only whether it fits is asked, and the first error says no."""
+    """`report` None: only whether it fits is asked, and the first error says no. The budget is the scope's: all runs in it share it."""
 
-    __slots__ = ("active", "report", "scope", "steps")
+    __slots__ = ("active", "report", "scope")
 
-    def __init__(
-        self, report: Report | None, scope: Scope, active: frozenset[tuple[int, str]] = frozenset(), steps: int = MAX_STEPS
-    ) -> None:
+    def __init__(self, report: Report | None, scope: Scope, active: frozenset[tuple[int, str]] = frozenset()) -> None:
         self.report = report
         self.scope = scope
         self.active = active
-        self.steps = steps
 
     def quiet(self, scope: Scope | None = None) -> "Run":
         """The same, only asking whether it fits."""
-        self.spend()
-        return Run(None, scope or self.scope, self.active, self.steps)
+        return Run(None, scope or self.scope, self.active)
 
-    def within(self, mark: tuple[int, str], scope: Scope | None = None) -> "Run":
+    def within(self, mark: tuple[int, str]) -> "Run":
         """The same, with one more thing being judged."""
-        return Run(self.report, scope or self.scope, self.active | {mark}, self.steps)
+        return Run(self.report, self.scope, self.active | {mark})
 
     def spend(self) -> None:
         """Raises TooMuch beyond the budget."""
-        self.steps -= 1
-        if self.steps < 0:
+        self.scope.budget[0] -= 1
+        if self.scope.budget[0] < 0:
             raise TooMuch
 
     def say(self, severity: str, code: str, path: Path, sentence: str) -> None:

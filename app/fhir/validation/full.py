@@ -58,7 +58,7 @@ class Judge(Compiler):
         report.scope = Scope(value, outer.root if contained and outer is not None else value, path, entries, member_of)
         report.root = report.scope.root
         if contained and outer is not None:
-            report.scope.seen = outer.seen
+            report.scope.seen, report.scope.budget = outer.seen, outer.budget
         if self._profiles is not None:
             report.scope.env.conforms = self._conforms(report.scope)
         try:

@@ -13,6 +13,7 @@ from app.fhir.fhirpath import Environment, Node
 from app.fhir.validation.report import Path
 
 Resource = Mapping[str, Any]
+MAX_STEPS = 1_000_000
 MemberOf = Callable[[Any, str], bool | None]
 
 
@@ -49,6 +50,7 @@ class Scope:
         self.resource = resource
         self.root = root
         self.path = path
+        self.budget = [MAX_STEPS]  # what is left for judging by profiles, shared with what is judged on the way
         self.seen: set[str] = set()  # every `#id` in a Reference so far; shared by a resource and what it contains
         self.entries = entries
         self.type = str(resource.get("resourceType"))

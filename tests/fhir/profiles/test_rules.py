@@ -6,7 +6,7 @@ import pytest
 
 from app.fhir.validation import Validator
 from tests.fhir import samples
-from tests.fhir.profiles.making import BASE, URL, element, errors, profile
+from tests.fhir.profiles.making import BASE, URL, element, errors, profile, sliced
 
 
 def patient(**more: Any) -> dict[str, Any]:
@@ -274,3 +274,20 @@ def test_conforms_to_asks_the_loaded_profiles() -> None:
     assert told(URL + "named", patient()) == {"Patient"}
     assert told(URL + "nowhere", NAMED) == {"? Patient"}
     assert told(BASE + "Patient", NAMED) == set()
+
+
+def test_profiles_that_ask_for_themselves_end() -> None:
+    rules = [{"key": f"k{n}", "severity": "error", "human": "h", "expression": f"$this.conformsTo('{URL}p')"} for n in range(4)]
+    made = profile("Patient", element("Patient.name", min=1))
+    made["differential"]["element"][0] = element("Patient", constraint=rules)
+    assert errors(NAMED, made) == {}
+    assert "Patient.name" in errors(patient(), made)
+
+
+def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.fhir.validation.scope.MAX_STEPS", 500)
+    slices = [element(f"Patient.identifier:s{n}.system", fixedUri=f"urn:{n}") for n in range(60)]
+    made = profile("Patient", sliced("Patient.identifier", ("value", "system")), *slices)
+    many = patient(identifier=[{"system": f"urn:{n}"} for n in range(60)])
+    assert errors(many, made) == {}
+    assert "too large" in errors(many, made, severity="warning")["Patient"]
