@@ -1,5 +1,5 @@
 # Everything a newcomer needs. `make help` describes each target.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
@@ -13,7 +13,8 @@ help: ## show what each target does
 install: $(VENV)/.installed ## make .venv with the csor command in it, from the hash-pinned lock
 
 $(VENV)/bin/python:
-	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "Python 3.11 is needed (looked for '$(PYTHON)'; set PYTHON=...)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Python 3.11 or later is needed (looked for '$(PYTHON)'; set PYTHON=...)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/bin/python
@@ -38,6 +39,9 @@ test: install-dev browser ## install what the tests need and run them all
 
 conformance: install-dev ## one table of every outside suite: cases, passed, differing, and the file with the reasons
 	@$(BIN)/python -m tests.conformance
+
+torture: install-dev ## faults and races for minutes: killed primaries, frozen ones, nodes that die
+	$(BIN)/python -m pytest -m torture -s tests/torture $(ARGS)
 
 lint: install-dev ## style, types, floors of the house
 	$(BIN)/ruff check .
