@@ -51,6 +51,8 @@ def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             pytest.fail(reason)
         pytest.skip(reason)
     running = mongod.ReplicaSet(tmp_path_factory.mktemp("mongod"))
-    running.start()
-    yield running.url
-    running.stop()
+    try:
+        running.start()
+        yield running.url
+    finally:
+        running.stop()

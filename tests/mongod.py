@@ -88,6 +88,9 @@ class ReplicaSet:
     def start(self) -> None:
         for member in self.members:
             member.start()
+        for member in self.members:
+            with MongoClient(f"mongodb://{member.address}/?directConnection=true", serverSelectionTimeoutMS=60_000) as client:
+                client.admin.command("ping")
         config = {
             "_id": "csor",
             "members": [{"_id": n, "host": member.address} for n, member in enumerate(self.members)],

@@ -18,12 +18,13 @@ from collections.abc import Awaitable, Callable
 from bson.binary import Binary
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import CollectionInvalid, DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from app.fhir.errors import Unavailable
 from app.store.mongo.claims import KEEP
 from app.store.mongo.words import SORTED, Document
 
+_EXISTS = 48
 COLLECTIONS = ("resource", "version", "record", "claim", "setting")
 
 
@@ -79,9 +80,10 @@ async def _first(db: AsyncDatabase[Document]) -> None:
     for name in COLLECTIONS:
         if name not in there:
             try:
-                await db.create_collection(name)
-            except CollectionInvalid:
-                continue  # another process was faster
+                await db.create_collection(name, check_exists=False)
+            except OperationFailure as error:
+                if error.code != _EXISTS:  # another process was faster
+                    raise
     for name, indexes in INDEXES.items():
         await db[name].create_indexes(indexes)
     for document in ({"_id": "cursor_key", "value": Binary(secrets.token_bytes(32))}, {"_id": "feed", "seq": 0}):
