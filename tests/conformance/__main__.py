@@ -75,18 +75,36 @@ def questionnaires(unpack: Unpack) -> list[Row]:
 def examples(unpack: Unpack) -> list[Row]:
     from app.fhir import xml
     from app.fhir.files import read_resources
-    from app.fhir.validation import validate
+    from app.fhir.validation import Validator, validate
     from tests.conformance import test_examples as suite
 
-    count = valid = same = 0
+    count = valid = whole = same = 0
+    everything = Validator()
     for item in read_resources([unpack(suite.EXAMPLES)]):
         value = item.decode()
         count += 1
         valid += not validate(value)
+        whole += not any(issue.severity == "error" for issue in everything.validate(value))
         same += not suite._differs(xml.decode(xml.encode(value)), value)
     return [
         Row("R4 examples, structure valid", count, valid, "tests/conformance/test_examples.py"),
+        Row("R4 examples, valid by invariants, bindings, profiles", count, whole, "tests/conformance/test_examples.py"),
         Row("R4 examples, JSON to XML to JSON equal", count, same),
+    ]
+
+
+def snapshots(unpack: Unpack) -> list[Row]:
+    from tests.conformance import test_profiles as suite
+
+    structures = suite.constraints(unpack(suite.PACKAGE))
+    differing, _ = suite.compared(structures)
+    return [
+        Row(
+            "R4 profiles, snapshots as HL7's own",
+            len(structures),
+            len(structures) - len(differing),
+            "tests/conformance/test_profiles.py",
+        )
     ]
 
 
@@ -105,6 +123,7 @@ SUITES: tuple[tuple[str, Callable[[Unpack], list[Row]]], ...] = (
     ("fhir-patch-suite", patch),
     ("questionnaire-response-validation-cases", questionnaires),
     ("", searching),
+    ("hl7.fhir.r4.core-4.0.1", snapshots),
     ("hl7.fhir.r4.examples-4.0.1", examples),
 )
 
