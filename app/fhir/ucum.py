@@ -203,7 +203,7 @@ class _Reader:
             raise _Unknown
         self.at = match.end()
         if match[0].isdigit():
-            if len(match[0]) > MAX_POWER:
+            if len(match[0]) > MAX_POWER or not int(match[0]):
                 raise _Unknown
             return Unit(Fraction(int(match[0])), ())
         found = _atom(match[0])
@@ -220,8 +220,6 @@ def _times(one: Unit, other: Unit, power: int) -> Unit:
     powers = dict(one.powers)
     for base, each in other.powers:
         powers[base] = powers.get(base, 0) + each * power
-    if not other.factor and power < 0:
-        raise _Unknown
     factor = one.factor * other.factor**power
     if abs(len(str(factor.numerator)) - len(str(factor.denominator))) > 250:
         raise _Unknown

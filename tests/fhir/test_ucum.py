@@ -68,7 +68,7 @@ def test_what_units_mean(code: str, factor: float, base: str) -> None:
         "KG",
         "m" * 201,
         "(" * 50,
-        "pH",
+        "[pH]",
     ],
 )
 def test_what_is_no_unit_is_not_guessed_at(code: str) -> None:

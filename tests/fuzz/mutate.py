@@ -36,6 +36,8 @@ TOKENS = {
     ],
     "query": [b"&", b"=", b"%", b"%2c", b",", b"|", b"$", b"\\", b":missing", b":of-type", b":not", b"_has:Observation:patient:code", b"ap",
               b"2020-02-30", b"9e99", b"..", b"_include=*", b"_sort=-", b"_count=-1", b":iterate", b"subject:Patient.name"],
+    "units": [b".", b"/", b"(", b")", b"{", b"}", b"[", b"]", b"-99", b"10*", b"k", b"da", b"Cel", b"mm[Hg]", b"9" * 30, b"((((", b"'"],
+    "posted": [b"&", b"=", b"%", b"%00", b"=true", b"=31%2F02%2F2024+09%3A30", b"=2024-03-31T01:30", b"=1e999", b"=-0", b"=%F0%9F%98%80", b"=NaN"],
     "er7": [b"\r", b"|", b"^", b"~", b"\\", b"&", b"\\X0D\\", b"\\F\\", b'""', b"MSH|", b"MSH", b"\x00", b"\x0b", b"\x1c\r", b"\xff", b"\\.br\\"],
 }  # fmt: skip
 

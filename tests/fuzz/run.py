@@ -25,7 +25,16 @@ from tests.fuzz.targets import TARGETS, problem
 CASES = Path(__file__).parent / "cases"
 SLOW = 5.0  # seconds of processor time
 HUNG = 120.0  # seconds of the clock, where not even a signal gets through
-_VOCABULARY = {"xml": "xml", "xml-patch": "xml", "fhirpath": "fhirpath", "query": "query", "er7": "er7"}
+_VOCABULARY = {
+    "xml": "xml",
+    "xml-patch": "xml",
+    "fhirpath": "fhirpath",
+    "query": "query",
+    "er7": "er7",
+    "batch": "er7",
+    "units": "units",
+    "posted": "posted",
+}
 
 
 class Slow(Exception):

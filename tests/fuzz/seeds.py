@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import urlencode
 
 from app.content import PROFILES
 from app.fhir import codec, xml
 from app.fhir.definitions import r4
 from app.fhir.errors import FHIRError
+from app.forms.entry import respond
 from tests.fuzz.targets import PATIENT
 from tests.intake.hl7v2 import messages
 
@@ -101,6 +103,15 @@ XML_PATCHES = [
 ]
 
 
+def _typed() -> dict[str, list[str]]:
+    """What a surgeon types, field by field."""
+    from app.web.operative_record.fields import typed
+    from tests.forms.records import questionnaire, values
+
+    form = questionnaire("gastroschisis")
+    return typed(form, respond(form, values("gastroschisis")))
+
+
 def _fhirpath_patch(parts: dict[str, Any]) -> dict[str, Any]:
     keys = {"index": "valueInteger", "source": "valueInteger", "destination": "valueInteger", "type": "valueCode"}
     named = []
@@ -143,6 +154,9 @@ def seeds(examples: Path | None) -> dict[str, list[bytes]]:
         "query": QUERIES,
         "extraction": resources,
         "er7": er7,
+        "batch": [b"FHS|^~\\&|A\rBHS|^~\\&|A\r" + b"".join(er7[:2]) + b"BTS|2\rFTS|1\r", b"MSH|^~\\&|A\rBTS"],
+        "units": [b"mg/dL", b"10*9/L", b"mL/min/{1.73_m2}", b"k[iU]/(24.h)", b"[degF]", b"m2.kg-1/s2"],
+        "posted": [urlencode(_typed(), doseq=True).encode()],
         "answers": [pair],
         "json-patch": [json.dumps(each).encode() for each in JSON_PATCHES],
         "fhirpath-patch": [json.dumps(_fhirpath_patch(each)).encode() for each in FHIRPATH_PATCHES],

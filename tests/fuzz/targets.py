@@ -3,6 +3,7 @@
 A target imports what it needs when it is first called, so that one room under repair does not keep the others from being tried.
 """
 
+import contextlib
 import io
 from collections.abc import Callable
 from decimal import Decimal
@@ -106,6 +107,39 @@ def er7(raw: bytes) -> None:
                 assert repeat.components, "a repetition without components"
 
 
+def batch(raw: bytes) -> None:
+    """Every message of a batch is a message or Malformed."""
+    from app.intake.hl7v2.batch import split_batch
+    from app.intake.hl7v2.er7 import parse
+
+    messages, _ = split_batch(raw)
+    for message in messages[:20]:
+        with contextlib.suppress(FHIRError):
+            assert parse(message).encode() == message, "ER7 does not survive"
+
+
+def units(raw: bytes) -> None:
+    from app.fhir import ucum
+
+    code = raw.decode("utf-8", "replace")
+    ucum.convert(5, code, "mg/dL")
+    ucum.base_range(5.0, float("inf"), code)
+
+
+def posted(raw: bytes) -> None:
+    """What a browser posts for an operative record becomes a response and issues, whatever is in it."""
+    from starlette.datastructures import FormData
+
+    from app.forms import validate_response
+    from app.web.operative_record import fields
+    from tests.forms.records import questionnaire
+
+    form = questionnaire("gastroschisis")
+    pairs = parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True)
+    response, _ = fields.answered(form, fields.posted(form, FormData(pairs)), status="completed")
+    validate_response(form, response)
+
+
 def answers(raw: bytes) -> None:
     """A valid response is judged against its questionnaire, whatever is in either."""
     from app.fhir import codec
@@ -154,6 +188,9 @@ TARGETS: dict[str, Target] = {
     "query": query,
     "extraction": extraction,
     "er7": er7,
+    "batch": batch,
+    "units": units,
+    "posted": posted,
     "answers": answers,
     "json-patch": json_patch,
     "fhirpath-patch": fhirpath_patch,

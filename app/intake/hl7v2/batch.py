@@ -27,7 +27,7 @@ def split_batch(raw: bytes) -> tuple[list[bytes], list[str]]:
         if name == b"BHS":
             in_batch = 0
         if name == b"BTS":
-            told = line[4:].split(line[3:4])[0].strip()
+            told = line[4:].split(line[3:4] or b"|")[0].strip()
             if told.isdigit() and int(told) != in_batch:
                 problems.append(f"BTS-1 says {int(told)} messages, the batch has {in_batch}")
     if current:
