@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any, TypeVar
 
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from app.clock import micros
-from app.fhir.errors import Conflict, Gone, NotFound, Unavailable
+from app.fhir.errors import FHIRError, Gone, NotFound, Unavailable
 from app.fhir.search.types import Entries, Plan
 from app.security.access import Access
 from app.store.mongo import history, moving, records, upkeep
@@ -143,17 +143,25 @@ class MongoStore:
         return [prepare(write, extract) if isinstance(write, Put) else write for write in writes]
 
     async def _round(self, jobs: list[Job]) -> None:
+        """All in one transaction; where that cannot be for something in one of them, each alone, so that no job fails for another's sake."""
+        try:
+            await self._together(jobs)
+        except Exception as error:
+            if len(jobs) == 1 or isinstance(error, Unavailable):
+                raise
+            for job in jobs:
+                try:
+                    await self._together([job])
+                except FHIRError as own:
+                    job.outcome = own
+
+    async def _together(self, jobs: list[Job]) -> None:
         async def run(session: AsyncClientSession) -> None:
             for job in jobs:
                 job.outcome = None
             await Round(self._db, session, self._take).run(jobs)
 
-        try:
-            await self._transact(run)
-        except (NotFound, Unavailable):
-            raise
-        except PyMongoError as error:
-            raise translate(error) from None
+        await self._transact(run)
 
     def _take(self, number: int, above: int) -> int:
         """The first of `number` orders above all that this process gave and above `above`: time, in microseconds, that never goes back."""
@@ -336,11 +344,7 @@ def _again(error: PyMongoError) -> bool:
     return any(one.get("code") == _DUPLICATE for one in details.get("writeErrors", ()))
 
 
-def _final(error: PyMongoError) -> Exception:
-    if (
-        _again(error)
-        and getattr(error, "code", None) in (112, _DUPLICATE, None)
-        and not isinstance(translate(error), Unavailable)
-    ):
-        return Conflict("Others write the same all the time; try again.")
+def _final(error: PyMongoError) -> FHIRError:
+    if _again(error) and not isinstance(error, ConnectionFailure):
+        return Unavailable("Others write the same all the time; try again.")
     return translate(error)

@@ -1,0 +1,66 @@
+"""Commits that share a transaction do not share a fate."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from pymongo import monitoring
+
+from app.fhir.errors import TooLarge
+from app.security.access import SYSTEM
+from app.store.protocol import Put, VersionConflict
+from tests.contract.builders import patient
+from tests.support import MongoStore, open_mongo_store
+
+
+@pytest.fixture
+async def store(mongodb: str) -> AsyncIterator[MongoStore]:
+    opened = await open_mongo_store(mongodb)
+    yield opened
+    await opened.close()
+
+
+async def test_one_that_is_too_large_fails_alone(store: MongoStore) -> None:
+    huge = patient("huge", text={"status": "generated", "div": "x" * (17 << 20)})
+    outcomes = await asyncio.gather(
+        *(store.commit(SYSTEM, [Put(huge if n == 5 else patient(f"p{n}"))]) for n in range(12)), return_exceptions=True
+    )
+    assert [n for n, outcome in enumerate(outcomes) if not isinstance(outcome, list)] == [5]
+    assert isinstance(outcomes[5], TooLarge)
+    assert await store.feed_head() == 11
+    assert await store.check() == []
+
+
+async def test_one_that_conflicts_fails_alone(store: MongoStore) -> None:
+    outcomes = await asyncio.gather(
+        *(store.commit(SYSTEM, [Put(patient(f"p{n}"), if_version=n % 2)]) for n in range(12)), return_exceptions=True
+    )
+    assert [isinstance(outcome, VersionConflict) for outcome in outcomes] == [False, True] * 6
+    assert await store.feed_head() == 6
+
+
+async def test_commits_at_once_share_transactions(store: MongoStore, mongodb: str) -> None:
+    """What makes many writers cheap: far fewer transactions than commits."""
+
+    class Counter(monitoring.CommandListener):
+        commits = 0
+
+        def started(self, event: monitoring.CommandStartedEvent) -> None:
+            self.commits += event.command_name == "commitTransaction"
+
+        def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
+
+        def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
+
+    counter = Counter()
+    other = MongoStore(store._secret_url + "")
+    await other.open()
+    await other._client.close()
+    other._client = type(store._client)(store._secret_url, event_listeners=[counter])
+    other._db = other._client.get_database(store._db.name).with_options(
+        write_concern=store._db.write_concern, read_concern=store._db.read_concern
+    )
+    await asyncio.gather(*(other.commit(SYSTEM, [Put(patient(f"p{n}"))]) for n in range(64)))
+    await other.close()
+    assert 1 <= counter.commits <= 8
+    assert await store.feed_head() == 64
