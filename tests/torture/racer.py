@@ -87,7 +87,8 @@ async def main(url: str, kind: str, attempts: int) -> None:
     async def work() -> None:
         nonlocal won
         while (n := next(numbers)) < attempts:
-            won += await RACES[kind](store, n)
+            mine = await RACES[kind](store, n)  # `won += await …` would read `won` before the wait
+            won += mine
 
     await asyncio.gather(*(work() for _ in range(AT_ONCE)))
     await store.close()
