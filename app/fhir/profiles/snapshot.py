@@ -168,6 +168,9 @@ def _slice_of(node: Definition, name: str) -> Definition:
 
 
 def _merge(node: Definition, element: Resource) -> None:
+    most = element.get("max", "*")
+    if most != "*" and not (most.isascii() and most.isdigit()):
+        raise Misfit(f"'{most[:20]}' is no maximum: it must be a number or *")
     for key in _SET:
         if key in element:
             node.facts[key] = element[key]

@@ -75,7 +75,7 @@ class Judge(Compiler):
     def _beyond(self, value: Mapping[str, Any], path: Path, report: Report, asked: Sequence[str]) -> None:
         if value.get("resourceType") == "Bundle":
             bundles.full_urls(self.definitions, value, path, report)
-        if self._profiles is None or value.get("resourceType") not in self.definitions.resources:
+        if self._profiles is None or report.scope is None or report.scope.type not in self.definitions.resources:
             return
         if "meta" in value:
             self._profiles.declared(value, path, report)

@@ -106,6 +106,14 @@ def test_a_structure_with_a_snapshot_only_says_the_same() -> None:
     assert snapshot(made)["Patient.name.family"].facts["min"] == 1
 
 
+def test_a_maximum_that_is_none_is_told() -> None:
+    made = Library([profile("Patient", element("Patient.name", max="many"), element("Patient.name.family", min=1))]).get(
+        URL + "p"
+    )
+    assert made is not None and "no maximum" in made.problems[0]
+    assert made.tree.children is not None and made.tree.children["name"].facts["max"] == "*"
+
+
 def test_hostile_differentials_end() -> None:
     deep = element("Patient" + ".extension" * 200, min=1)
     wide = [element(f"Patient.extension:s{n}", max="1") for n in range(500)]
