@@ -11,7 +11,8 @@ async def ward(fhir: httpx.AsyncClient) -> httpx.AsyncClient:
     """Two children, three observations of the first and one of the second."""
     for id, family in (("a", "Adams"), ("b", "Brown")):
         await fhir.put(
-            f"/Patient/{id}", json=patient(id=id, name=[{"family": family}], active=True, contact=[{"name": {"text": "A parent"}}])
+            f"/Patient/{id}",
+            json=patient(id=id, name=[{"family": family}], active=True, contact=[{"name": {"text": "A parent"}}]),
         )
     for n, subject in enumerate(["a", "a", "a", "b"]):
         body = observation(f"Patient/{subject}", effectiveDateTime=f"2024-01-0{n + 1}", id=f"o{n}")
