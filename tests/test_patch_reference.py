@@ -22,9 +22,8 @@ TEXT = (Path(__file__).resolve().parents[1] / "docs" / "reference" / "patch.md")
 def test_it_names_what_there_is() -> None:
     for name in (*FORMATS, *_OPERATIONS, *_NEEDS, *_FUNCTIONS, *_APPLY):
         assert f"`{name}`" in TEXT, name
-    for limit in (MAX_OPERATIONS, values.MAX_NODES):
+    for limit in (MAX_OPERATIONS, values.MAX_NODES, values.MAX_STEPS):
         assert f"{limit:,}" in TEXT
-    assert values.MAX_STEPS == 1_000_000 and "a million elements" in TEXT
     assert callable(json_patch) and callable(fhirpath_patch)
 
 

@@ -50,7 +50,7 @@ def _element(place: Place, name: str) -> Element:
 def _content(operation: Operation, element: Element, depth: int, budget: Budget) -> Content:
     one = made(operation.value, element, f"{operation.at}.part")
     for value in (one.value, one.companion):
-        budget.spend(value, depth, operation.at)
+        budget.spend(value, depth)
     return Content(one.key, copied(one.value), copied(one.companion))
 
 

@@ -36,7 +36,10 @@ def json_patch(resource: Mapping[str, Any], operations: Sequence[Any]) -> dict[s
     whole: Any = copied(dict(resource))
     budget = Budget()
     for operation in read:
-        whole = _APPLY[operation.op](operation, whole, budget)
+        try:
+            whole = _APPLY[operation.op](operation, whole, budget)
+        except TooCostly as error:
+            raise TooCostly(f"Operation {operation.number}: {error}", expression=_fhirpath(whole, operation.tokens)) from None
     if type(whole) is not dict:
         raise PatchError("The patch would leave no object at all.")
     if "resourceType" in whole and any(operation.op in ("remove", "move") for operation in read):
@@ -149,7 +152,7 @@ def _take(operation: _Operation, whole: Any, tokens: Sequence[str]) -> Any:
 
 
 def _add(operation: _Operation, whole: Any, budget: Budget) -> Any:
-    budget.spend(operation.value, len(operation.tokens), _fhirpath(whole, operation.tokens))
+    budget.spend(operation.value, len(operation.tokens))
     return _put(operation, whole, copied(operation.value))
 
 
@@ -161,7 +164,7 @@ def _remove(operation: _Operation, whole: Any, _budget: Budget) -> Any:
 def _replace(operation: _Operation, whole: Any, budget: Budget) -> Any:
     tokens = operation.tokens
     _find(operation, whole, tokens)
-    budget.spend(operation.value, len(tokens), _fhirpath(whole, tokens))
+    budget.spend(operation.value, len(tokens))
     value = copied(operation.value)
     if not tokens:
         return value
@@ -175,13 +178,13 @@ def _move(operation: _Operation, whole: Any, budget: Budget) -> Any:
         _find(operation, whole, operation.tokens)
         return whole
     value = _take(operation, whole, operation.source)
-    budget.spend(value, len(operation.tokens), _fhirpath(whole, operation.tokens))
+    budget.spend(value, len(operation.tokens))
     return _put(operation, whole, value)
 
 
 def _copy(operation: _Operation, whole: Any, budget: Budget) -> Any:
     value = _find(operation, whole, operation.source)
-    budget.spend(value, len(operation.tokens), _fhirpath(whole, operation.tokens))
+    budget.spend(value, len(operation.tokens))
     return _put(operation, whole, copied(value))
 
 
