@@ -65,13 +65,9 @@ class Definition:
         yield id, path, self
         for child in (self.children or {}).values():
             yield from child.listed(f"{id}.{child.name}", f"{path}.{child.name}")
+        head, dot, last = id.rpartition(".")
         for name, each in self.slices.items():
-            yield from each.listed(f"{id.partition(':')[0] if '.' not in id else _unsliced(id)}:{name}", path)
-
-
-def _unsliced(id: str) -> str:
-    head, _, last = id.rpartition(".")
-    return f"{head}.{last.partition(':')[0]}"
+            yield from each.listed(f"{head}{dot}{last.partition(':')[0]}:{name}", path)
 
 
 @functools.cache
