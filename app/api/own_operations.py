@@ -4,6 +4,7 @@ import asyncio
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,12 @@ def own_operations(store: Store, packages: Sequence[Path] = ()) -> list[Operatio
     if packages:
         validator()
 
-    async def validate(access: Access, request: OperationRequest) -> Mapping[str, Any]:
-        return await _validate(validator, access, request)
+    own_thread = ThreadPoolExecutor(
+        1, "validate"
+    )  # it judges one at a time; callers who wait must not hold the threads of others
+
+    async def validate(_access: Access, request: OperationRequest) -> Mapping[str, Any]:
+        return await _validate(validator, own_thread, request)
 
     async def everything(access: Access, request: OperationRequest) -> bytes:
         return await _everything(store, access, request)
@@ -76,7 +81,7 @@ def own_operations(store: Store, packages: Sequence[Path] = ()) -> list[Operatio
     ]
 
 
-async def _validate(validator: Callable[[], Validator], access: Access, request: OperationRequest) -> Mapping[str, Any]:
+async def _validate(validator: Callable[[], Validator], thread: Executor, request: OperationRequest) -> Mapping[str, Any]:
     """Everything: R4, the profiles and terminology that are shipped, and the packages of the site. Always 200: the outcome tells. Without a resource there is nothing to judge."""
     resource = request.value("resource")
     if resource is None:
@@ -86,7 +91,7 @@ async def _validate(validator: Callable[[], Validator], access: Access, request:
     if not isinstance(resource, dict) or resource.get("resourceType") != (request.type or resource.get("resourceType")):
         return operation_outcome([Issue("error", "invalid", f"This is not a {request.type}.", "resourceType")])
     profiles = [str(each) for each in request.values("profile")]
-    issues = await asyncio.to_thread(lambda: validator().validate(resource, profiles))
+    issues = await asyncio.get_running_loop().run_in_executor(thread, lambda: validator().validate(resource, profiles))
     if not any(issue.severity in ("error", "fatal") for issue in issues):
         issues = [Issue("information", "informational", "Valid: no error was found."), *issues]
     return operation_outcome(issues)
