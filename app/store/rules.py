@@ -3,7 +3,7 @@
 Pure functions: a store brings what it has read, and these say yes, no, or with which marks. One place, so that no two stores can differ.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.fhir.codec import encode
@@ -34,11 +34,11 @@ def check_version(have: int, wanted: int | None, name: str) -> None:
 
 
 def owners_after(
-    access: Access, asked: frozenset[str] | None, carried: frozenset[str], of_patients: Callable[[], Iterable[frozenset[str]]]
+    access: Access, asked: frozenset[str] | None, carried: frozenset[str], of_patients: Iterable[frozenset[str]]
 ) -> frozenset[str]:
     """What `Put.owners` promises; a caller with hospitals marks with these alone, and takes no other's mark away."""
     if access.everything:
-        return asked if asked is not None else carried.union(*of_patients())
+        return asked if asked is not None else carried.union(*of_patients)
     own = access.stamp()
     if not own:
         raise Forbidden("This caller belongs to no hospital and may not store anything.")

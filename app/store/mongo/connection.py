@@ -31,7 +31,9 @@ MAJORITY = WriteConcern("majority", j=True)
 OLDEST_WIRE = 13  # MongoDB 5.0: snapshot reads outside transactions
 OLDEST = "5.0"
 DATABASE = "csor"
-WAIT_MS = 10_000  # for a primary, before a request gets 503
+# Unless the URL says otherwise: how long a request waits for a primary before it gets 503, and how soon a server is noticed that is
+# connected but frozen (the two others together).
+_TIMES = {"serverSelectionTimeoutMS": 10_000, "heartbeatFrequencyMS": 2_000, "connectTimeoutMS": 4_000}
 
 _TOO_LARGE = (10334, 17280, 17419, 17420)
 _NO_AUTH = (13, 18, 8000)
@@ -39,7 +41,7 @@ _NO_AUTH = (13, 18, 8000)
 
 def connect(url: str) -> AsyncMongoClient[Document]:
     """A client that is not connected yet. Raises Unavailable for a URL that does not mean anything."""
-    options: dict[str, Any] = {} if "serverselectiontimeoutms" in url.lower() else {"serverSelectionTimeoutMS": WAIT_MS}
+    options: dict[str, Any] = {name: value for name, value in _TIMES.items() if name.lower() not in url.lower()}
     try:
         return AsyncMongoClient(url, appname="csor", tz_aware=True, retryWrites=True, retryReads=True, **options)
     except (InvalidURI, ConfigurationError, ValueError):

@@ -231,7 +231,7 @@ class Round:
             access,
             put.owners,
             found.owners if found is not None else frozenset(),
-            lambda: [child.owners for child in children if child is not None],
+            [child.owners for child in children if child is not None],
         )
         unchanged_ok = put.unchanged_ok and live
         if found is not None and unchanged_ok and found.raw is not None and _unchanged(found.raw, put.resource):

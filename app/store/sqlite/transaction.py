@@ -193,11 +193,12 @@ class Transaction:
             check_version(have, wanted, "it" if found is None else f"{found.type}/{found.id}")
 
     def _owners(self, prepared: Prepared, found: _Current | None) -> frozenset[str]:
-        def of_patients() -> list[frozenset[str]]:
+        asked = prepared.put.owners
+        children: list[_Current | None] = []
+        if asked is None and self.access.everything:
             children = [self._find("Patient", id) for id in prepared.patients]
-            return [child.owners for child in children if child is not None]
-
-        return owners_after(self.access, prepared.put.owners, found.owners if found is not None else frozenset(), of_patients)
+        carried = found.owners if found is not None else frozenset()
+        return owners_after(self.access, asked, carried, [child.owners for child in children if child is not None])
 
     def _unchanged(self, found: _Current, resource: Mapping[str, Any]) -> bool:
         return same({**decode(self._raw(found)), "meta": None}, {**resource, "meta": None})
