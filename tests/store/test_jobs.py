@@ -10,7 +10,7 @@ from app.security.access import SYSTEM
 from app.store.jobs import Job, Jobs, job_write
 from app.store.protocol import Put, PutRecord, Record, RecordConflict, Store, Write
 from tests.contract.builders import patient
-from tests.support import open_test_store
+from tests.support import open_mongo_store, open_test_store
 
 
 class Clock:
@@ -24,9 +24,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return held
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await open_test_store(tmp_path)
+@pytest.fixture(params=["sqlite", "mongodb"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    if request.param == "mongodb":
+        opened = await open_mongo_store(request.getfixturevalue("mongodb"))
+    else:
+        opened = await open_test_store(tmp_path)
     yield opened
     await opened.close()
 

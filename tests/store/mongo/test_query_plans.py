@@ -1,7 +1,8 @@
 """MongoDB's own word on how it runs generated searches: by an index throughout, and no more than a page in a sort."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from pymongo import monitoring
 
 from app.fhir.search.types import Plan, SortKey
 from app.security.access import SYSTEM, Access
+from app.store.mongo import history, moving, records, upkeep
+from app.store.mongo.feed import Feed
 from app.store.mongo.search import Search
-from tests.contract.builders import AT_NORTH, BIRTHDATE, CODE, DATE, FAMILY, GENDER, VALUE
+from tests.contract.builders import AT_NORTH, BIRTHDATE, CODE, DATE, FAMILY, GENDER, NORTH, VALUE
 from tests.contract.test_differential import Run, fill, plans
 from tests.support import MongoStore, open_mongo_store
 
@@ -93,14 +96,77 @@ class Listener(monitoring.CommandListener):
 
 
 async def commands(store: MongoStore, access: Access, plan: Plan) -> list[dict[str, Any]]:
-    """What a page of `plan` sends, except for loading documents by name."""
+    """What a page of `plan` sends."""
+    async with watched(store) as (db, sent):
+        await Search(db.resource, None, access, plan).page(b"k" * 32)
+    return sent
+
+
+@asynccontextmanager
+async def watched(store: MongoStore) -> AsyncIterator[tuple[Any, list[dict[str, Any]]]]:
+    """The store's database through a client whose queries are noted."""
     listener = Listener()
     client = type(store._client)(store._secret_url, event_listeners=[listener])
     try:
-        await Search(client.get_default_database().resource, None, access, plan).page(b"k" * 32)
+        yield client.get_default_database(), listener.sent
     finally:
         await client.close()
-    return listener.sent
+
+
+async def look_at_history(db: Any) -> None:
+    for access in (SYSTEM, AT_NORTH):
+        for type, id in ((None, None), ("Patient", None), ("Patient", "p0")):
+            found = await history.page(db, access, b"k" * 32, type, id, 5, COUNT, None)
+            await history.page(db, access, b"k" * 32, type, id, 5, COUNT, found.cursor)
+
+
+async def look_at_records(db: Any) -> None:
+    for access in (SYSTEM, AT_NORTH):
+        for more in (
+            {},
+            {"state": "s"},
+            {"tag": "t"},
+            {"owner": NORTH},
+            {"after": "k"},
+            {"state": "s", "due_before": 9},
+            {"due_before": 9},
+        ):
+            for descending in (False, True):
+                await records.find(db.record, records.where(access, "k", descending=descending, **more), COUNT, descending)
+
+
+async def look_at_feed(db: Any) -> None:
+    async def never(work: object) -> int:
+        raise AssertionError("nothing is pending")
+
+    feed = Feed(db, never)
+    await feed.changes(10, COUNT)
+    await feed.head()
+    await moving.versions(db, 10, COUNT)
+
+
+async def look_at_upkeep(db: Any) -> None:
+    for access in (SYSTEM, AT_NORTH):
+        await upkeep.counts(db, access)
+        for types in ((), ("Patient",)):
+            async for _ in upkeep.scan(db, access, types):
+                pass
+
+
+@pytest.mark.parametrize("look", [look_at_history, look_at_records, look_at_feed, look_at_upkeep])
+def test_nothing_else_scans_a_collection(filled, look: Callable[[Any], Awaitable[None]]) -> None:
+    run, store = filled
+
+    async def asked() -> list[dict[str, Any]]:
+        await store.feed_head()  # so that all have their numbers
+        async with watched(store) as (db, sent):
+            await look(db)
+        return sent
+
+    sent = run(asked())
+    assert sent
+    for command in sent:
+        assert faults(run(store._db.command("explain", command, verbosity="queryPlanner"))) == [], command
 
 
 async def test_the_rule_can_fail(mongodb: str) -> None:
