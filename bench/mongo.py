@@ -98,7 +98,6 @@ async def _creates(report: Report, store: Store, url: str) -> None:
 
 async def _reads(report: Report, store: Store, sqlite: Store) -> None:
     have, before = 0, dict[str, float]()
-    await sqlite.commit(SYSTEM, [Put(patient(7))])
     for size in (SMALL, GREAT):
         start = time.perf_counter()
         for first in range(have, size, 400):
@@ -113,7 +112,8 @@ async def _reads(report: Report, store: Store, sqlite: Store) -> None:
                 report.cost(f"Patient?{query}, {size:,}", spent, f"at {SMALL:,}", before[query], target=1 / 1.5)
             else:
                 before[query] = spent
-    ours = await rate(lambda: store.read(SYSTEM, "Patient", "p7"), 16)
-    report.rate(
-        "read by id, 16 at once, without HTTP", ours, "SQLite store", await rate(lambda: sqlite.read(SYSTEM, "Patient", "p7"), 1)
-    )
+    await sqlite.commit(SYSTEM, [Put(patient(n)) for n in range(SMALL)])
+    names = itertools.cycle([f"p{n}" for n in range(SMALL)])
+    ours = await rate(lambda: store.read(SYSTEM, "Patient", next(names)), 16)
+    theirs = await rate(lambda: sqlite.read(SYSTEM, "Patient", next(names)), 1)
+    report.rate("read by id, 16 at once, without HTTP", ours, "SQLite store", theirs)

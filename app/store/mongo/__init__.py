@@ -8,7 +8,8 @@
 | `conditions.py`, `clauses.py`, `order.py`, `search.py` | a `Plan` as filters: values, clauses, `_sort`, the page |
 | `transaction.py`, `claims.py`, `rounds.py` | what one commit does, what makes guards safe, several callers in one transaction |
 | `feed.py` | numbers without gaps, without a hot counter |
-| `records.py`, `history.py`, `upkeep.py` | the rest of the protocol |
+| `reads.py` | reads by id, those of one moment together |
+| `records.py`, `history.py`, `upkeep.py`, `moving.py` | the rest |
 | `store.py` | the protocol itself, wired from the above |
 
 What must stay true: every write is a majority's and journaled before it is answered; what a transaction judges it also writes, or claims; every filter on

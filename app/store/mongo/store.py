@@ -18,6 +18,7 @@ from app.store.mongo.clauses import owned
 from app.store.mongo.conditions import all_of
 from app.store.mongo.connection import MAJORITY, connect, database, require_able, translate, translated
 from app.store.mongo.feed import Feed
+from app.store.mongo.reads import Reads
 from app.store.mongo.rounds import Rounds
 from app.store.mongo.schema import migrate
 from app.store.mongo.search import STORED, Search, several_queries, stored
@@ -25,6 +26,7 @@ from app.store.mongo.transaction import Job, Prepared, Round, prepare
 from app.store.moving import PAGE, Version
 from app.store.open import public_url
 from app.store.protocol import Change, Found, Guard, Put, Record, Stored, Write
+from app.store.rules import sees
 
 T = TypeVar("T")
 Extract = Callable[[Mapping[str, Any]], Entries]
@@ -64,6 +66,7 @@ class MongoStore:
         self._key = bytes(found["value"]) if found else b""
         self._feed = Feed(self._db, self._transact)
         self._rounds = Rounds(self._round)
+        self._reads = Reads(self._db.resource)
 
     async def close(self) -> None:
         """Finish what is under way and close."""
@@ -79,10 +82,11 @@ class MongoStore:
     # ---- resources
 
     async def read(self, access: Access, type: str, id: str) -> Stored:
-        """See the protocol. One look at one document."""
+        """See the protocol. One look at one document, shared with others that read at the same moment."""
         name = f"{type}/{id}"
-        with translated():
-            found = await self._db.resource.find_one(all_of([{"_id": name}, owned(access)]), STORED)
+        found = await self._reads.get(name)
+        if found is not None and not sees(access, frozenset(found["w"])):
+            found = None
         return _there(found, name)
 
     async def vread(self, access: Access, type: str, id: str, version: int) -> Stored:
