@@ -6,6 +6,7 @@
 import asyncio
 import itertools
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ from app.security.access import SYSTEM
 from app.store.mongo.connection import MAJORITY
 from app.store.open import open_store
 from app.store.protocol import Put, Store
+from bench.http import _free_port, _load, _one, _request, _serving
 from bench.report import Report
 from bench.store import ROUND, cost, create_rate, patient
 from tests import mongod
@@ -49,6 +51,8 @@ async def run(report: Report) -> None:
         try:
             await _creates(report, store, servers.url)
             await _reads(report, store, sqlite)
+            rates = [await asyncio.to_thread(_http_reads, url) for url in (servers.url, f"sqlite:///{directory}/store.db") * 2]
+            report.rate("read by id over HTTP, 16 connections", max(rates[::2]), "SQLite store", max(rates[1::2]), target=0.4)
         finally:
             await store.close()
             await sqlite.close()
@@ -117,3 +121,13 @@ async def _reads(report: Report, store: Store, sqlite: Store) -> None:
     ours = await rate(lambda: store.read(SYSTEM, "Patient", next(names)), 16)
     theirs = await rate(lambda: sqlite.read(SYSTEM, "Patient", next(names)), 1)
     report.rate("read by id, 16 at once, without HTTP", ours, "SQLite store", theirs)
+
+
+def _http_reads(url: str) -> float:
+    """Reads a second of one `csor serve` on a store that holds the patients."""
+    port = _free_port()
+    command = [sys.executable, "-m", "app.cli", "serve", "--sandbox", "--port", str(port), "--mllp-port", "-1", "--store", url]
+    with _serving(command, port):
+        status, _ = asyncio.run(_one(port, _request("GET", "/fhir/Patient/p7")))
+        assert status == 200
+        return asyncio.run(_load(port, 16, lambda n: _request("GET", f"/fhir/Patient/p{n % SMALL}"), 200))
