@@ -18,7 +18,9 @@ def _put_back() -> Iterator[None]:
 
 def test_what_is_not_permitted_never_reaches_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("debug")
-    logs.logger().info("stored", type="Patient", ms=3, name="Wren Rowan", nhs_number="9990000018", body={"birthDate": "2024-03-27"})
+    logs.logger().info(
+        "stored", type="Patient", ms=3, name="Wren Rowan", nhs_number="9990000018", body={"birthDate": "2024-03-27"}
+    )
     line = json.loads(capsys.readouterr().err)
     assert set(line) == {"event", "level", "timestamp", "type", "ms"}
 

@@ -9,7 +9,8 @@ from tests.api.conftest import patient
 @pytest.fixture
 async def child(fhir: httpx.AsyncClient) -> httpx.AsyncClient:
     await fhir.put(
-        "/Patient/a", json=patient(id="a", name=[{"family": "Őz", "given": ["A"]}], contact=[{"name": {"text": "A parent"}}], active=True)
+        "/Patient/a",
+        json=patient(id="a", name=[{"family": "Őz", "given": ["A"]}], contact=[{"name": {"text": "A parent"}}], active=True),
     )
     return fhir
 
