@@ -47,7 +47,7 @@ def load(paths: tuple[Path, ...], store_url: str, url: str | None, token: str | 
 async def _into_store(paths: tuple[Path, ...], store_url: str, quiet: bool) -> Any:
     from app.api import Context, routes
     from app.api.inprocess import request
-    from app.main import hooks
+    from app.main import calm_the_collector, hooks
     from app.security.access import Access
     from app.security.identity import Identities
 
@@ -55,6 +55,7 @@ async def _into_store(paths: tuple[Path, ...], store_url: str, quiet: bool) -> A
 
     async with opened(store_url) as store:
         table = routes(Context(store, Identities(store), hooks=hooks(store)))
+        calm_the_collector()
 
         class Local:
             async def post(self, bundle: Callable[[], dict[str, Any]]) -> tuple[int, dict[str, Any]]:
