@@ -35,7 +35,7 @@ demo: install ## build, serve and play a simulated nation; ONCE=1 stops after th
 	@$(BIN)/csor demo --data data/demo $(if $(ONCE),--once,)
 
 test: install-dev browser ## install what the tests need and run them all
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 conformance: install-dev ## one table of every outside suite: cases, passed, differing, and the file with the reasons
 	@$(BIN)/python -m tests.conformance
