@@ -142,9 +142,13 @@ class _Run:
 
     async def _commit(self, writes: Sequence[Write]) -> None:
         if writes and not self.dry_run:
-            began = clock.micros()
+            after = await self.store.feed_head()
             results = await self.store.commit(SYSTEM, writes)
-            self.tally.written += sum(stored is not None and stored.updated >= began for stored in results)
+            new = set()
+            while changes := await self.store.feed(after, 1000):  # not by the clock, which may jump
+                new |= {(change.type, change.id, change.version) for change in changes}
+                after = changes[-1].seq
+            self.tally.written += sum(stored is not None and (stored.type, stored.id, stored.version) in new for stored in results)
 
     async def _organisations(self, hospitals: set[str]) -> list[Write]:
         """Those of the hospitals that the store does not have."""
