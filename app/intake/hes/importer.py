@@ -148,7 +148,9 @@ class _Run:
             while changes := await self.store.feed(after, 1000):  # not by the clock, which may jump
                 new |= {(change.type, change.id, change.version) for change in changes}
                 after = changes[-1].seq
-            self.tally.written += sum(stored is not None and (stored.type, stored.id, stored.version) in new for stored in results)
+            self.tally.written += sum(
+                stored is not None and (stored.type, stored.id, stored.version) in new for stored in results
+            )
 
     async def _organisations(self, hospitals: set[str]) -> list[Write]:
         """Those of the hospitals that the store does not have."""
