@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser demo test conformance lint bench lock clean
+.PHONY: help install install-dev browser demo test conformance torture soak lint bench lock clean
 
 help: ## show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ conformance: install-dev ## one table of every outside suite: cases, passed, dif
 
 torture: install-dev ## faults and races for minutes: killed primaries, frozen ones, nodes that die
 	$(BIN)/python -m pytest -m torture -s tests/torture $(ARGS)
+
+soak: install-dev ## an hour of mixed load on both stores: exit 1 where memory, files or threads go on growing (ARGS="--minutes 5")
+	$(BIN)/python -m bench.soak $(ARGS)
 
 lint: install-dev ## style, types, floors of the house
 	$(BIN)/ruff check .
