@@ -16,9 +16,9 @@ async def open_test_store(directory: Path) -> Store:
     return store
 
 
-async def open_mongo_store(url: str) -> Store:
+async def open_mongo_store(url: str, extract: store_module.Extract | None = None) -> Store:
     """An open, empty store in a database of this test process. Emptied, not dropped: thirty indexes are slow to make."""
-    store = MongoStore(with_database(url, f"csor_test_{os.environ.get('PYTEST_XDIST_WORKER', '0')}"))
+    store = MongoStore(with_database(url, f"csor_test_{os.environ.get('PYTEST_XDIST_WORKER', '0')}"), extract)
     await store.open()
     await store.empty()
     return store
