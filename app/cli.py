@@ -12,6 +12,7 @@ import click
 # command: (module, attribute, the line in `csor --help`)
 COMMANDS = {
     "serve": ("app.commands.serve", "serve", "Run the server: FHIR, pages, HL7v2."),
+    "health": ("app.commands.health", "health", "Ask the server on this machine whether it can work."),
     "demo": ("app.demo.cli", "demo", "Play a simulated nation through the front doors."),
     "load": ("app.commands.load", "load", "Load FHIR files into a store or a server."),
     "validate": ("app.commands.validate", "validate", "Check FHIR files against R4."),

@@ -51,7 +51,8 @@ def operations(store: Store) -> list[Operation]:
 def services(store: Store, settings: Settings) -> list[Service]:
     """What runs in the background of every worker. Feed consumers hold a lease, so only one process does the work."""
     listening = settings.mllp_port >= 0
-    mllp = hl7v2.services(store, settings.host, settings.mllp_port, settings.sandbox) if listening else []
+    tls = (settings.mllp_certificate, settings.mllp_key, settings.mllp_client_authorities)
+    mllp = hl7v2.services(store, settings.host, settings.mllp_port, settings.sandbox, *tls) if listening else []
     pages = settings.base_url or f"http://{settings.host}:{settings.port}"
     letters = follow_up.services(store, settings.smtp_url, settings.letters_from, pages)
     return [*registry.services(store), *measures.services(store), *letters, *mllp]

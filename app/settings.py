@@ -1,12 +1,17 @@
-"""All settings, each one a `CSOR_…` environment variable and, where it makes sense, an option of `csor serve`."""
+"""All settings, each one a `CSOR_…` environment variable or a file of that name, and where it makes sense an option of `csor serve`.
+
+What holds a password (`CSOR_STORE`, `CSOR_SMTP_URL`) is best a file `csor_store`, `csor_smtp_url` in the directory of secrets: other programs
+of the machine can see arguments, and whoever inspects a container sees its environment.
+"""
 
 import os
 from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+SECRETS = Path("/run/secrets")  # where container engines put them
 
 
 class Settings(BaseSettings):
@@ -17,7 +22,12 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="HTTP port; 0 takes a free one.")
     mllp_port: int = Field(default=2575, ge=-1, le=65535, description="HL7v2 (MLLP) port; 0 takes a free one, -1 opens none.")
-    store: str = Field(default="", description="Store URL; empty: SQLite in the data directory.")
+    mllp_certificate: Path | None = Field(default=None, description="HL7v2 over TLS: the server's certificate (PEM).")
+    mllp_key: Path | None = Field(default=None, description="HL7v2 over TLS: its key (PEM).")
+    mllp_client_authorities: Path | None = Field(
+        default=None, description="HL7v2 over TLS: who may sign senders' certificates (PEM); without it senders need none."
+    )
+    store: str = Field(default="", description="Store URL; empty: SQLite in the data directory.", repr=False)
     data: Path = Field(default=Path("data"), description="Directory of the embedded store.")
     workers: int = Field(default=1, ge=1, le=64, description="Server processes on one store.")
     sandbox: bool = Field(default=False, description="Loopback only, no sign-in: whoever asks is a national administrator.")
@@ -35,6 +45,22 @@ class Settings(BaseSettings):
         description="FHIR packages (.tgz, or directories) whose profiles $validate knows; several with ':' between them.",
     )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
+    secrets: Path = Field(default=SECRETS, description="Directory of settings that are files; only from the environment.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Options, then the environment, then files."""
+        directory = Path(os.environ.get("CSOR_SECRETS") or SECRETS)
+        if not directory.is_dir():  # one that is named and is not there is refused below
+            return init_settings, env_settings
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, directory)
 
     @field_validator("base_url")
     @classmethod
@@ -49,6 +75,21 @@ class Settings(BaseSettings):
         if value.lower() not in ("debug", "info", "warning", "error"):
             raise ValueError("must be debug, info, warning or error")
         return value.lower()
+
+    @field_validator("secrets")
+    @classmethod
+    def _there(cls, value: Path) -> Path:
+        if value != SECRETS and not value.is_dir():
+            raise ValueError(f"the directory {value} is not there")
+        return value
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> "Settings":
+        if (self.mllp_certificate is None) != (self.mllp_key is None):
+            raise ValueError("CSOR_MLLP_CERTIFICATE and CSOR_MLLP_KEY go together")
+        if self.mllp_client_authorities and not self.mllp_certificate:
+            raise ValueError("CSOR_MLLP_CLIENT_AUTHORITIES needs CSOR_MLLP_CERTIFICATE and CSOR_MLLP_KEY")
+        return self
 
     @model_validator(mode="after")
     def _sandbox_stays_at_home(self) -> "Settings":

@@ -90,6 +90,7 @@ def routes(context: Context) -> list[BaseRoute]:
         at(root, GET=search.search_system, POST=bundles.post)
     at("/{path:path}", policy="open", **dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"), nothing))
     found.append(Route("/health", Endpoint(context, {"GET": health.health}, "open")))
+    found.append(Route("/health/ready", Endpoint(context, {"GET": health.ready}, "open")))
     found.append(Route("/health/detail", Endpoint(context, {"GET": health.detail}, "national")))
     return found
 

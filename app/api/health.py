@@ -1,13 +1,17 @@
-"""`/health` for whoever restarts us, `/health/detail` for whoever looks after the national store."""
+"""`/health` for whoever restarts us, `/health/ready` for whoever sends us callers, `/health/detail` for whoever looks after the national store."""
 
+import asyncio
 from importlib.metadata import version
 
 import msgspec
 
 from app.api.endpoint import Call
 from app.api.respond import Reply
+from app.fhir.errors import Unavailable
 from app.security.access import SYSTEM
 
+# A primary is elected within it, so that no node is taken out for an election, and a proxy's own limit is above it.
+READY_SECONDS = 3.0
 _JSON = [(b"content-type", b"application/json")]
 # kind of record -> states that somebody should know the number of
 QUEUES = {
@@ -21,6 +25,15 @@ QUEUES = {
 
 async def health(call: Call) -> Reply:
     """Alive: 200 as long as requests are answered at all."""
+    return Reply(200, b'{"status":"pass"}', list(_JSON))
+
+
+async def ready(call: Call) -> Reply:
+    """Able to work: the store has answered a read. Raises Unavailable (503, `Retry-After`) if it does not, or takes too long."""
+    try:
+        await asyncio.wait_for(call.context.store.get_record(SYSTEM, "health", "ready"), READY_SECONDS)
+    except TimeoutError:
+        raise Unavailable("The store does not answer just now.") from None
     return Reply(200, b'{"status":"pass"}', list(_JSON))
 
 

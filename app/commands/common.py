@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from app.store.protocol import Store
+
+if TYPE_CHECKING:
+    from app.settings import Settings
 
 Result = TypeVar("Result")
 
@@ -28,12 +31,25 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def resolve(store: str, data: str) -> str:
     """The store's URL, by the same rules as the server's."""
-    from app.settings import Settings
-
     given: dict[str, Any] = {"store": store} if store else {}
     if data:
         given["data"] = Path(data)
-    return Settings(**given).store_url
+    return read_settings(given).store_url
+
+
+def read_settings(given: dict[str, Any]) -> "Settings":
+    """Options over environment over files over defaults. Raises click.UsageError with one sentence."""
+    from pydantic import ValidationError
+
+    from app.settings import Settings
+
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "".join(str(part) for part in first["loc"][:1])
+        said = f"--{name.replace('_', '-')}: " if name in given else f"CSOR_{name.upper()}: " if name else ""
+        raise click.UsageError(f"{said}{first['msg'].removeprefix('Value error, ')}.") from None
 
 
 @asynccontextmanager

@@ -56,7 +56,7 @@ def client_list(store_url: str) -> None:
 @click.argument("id")
 @store_options
 def client_revoke(id: str, store_url: str) -> None:
-    """Make a client's token worthless, within five seconds everywhere."""
+    """Make a client's token worthless, within a second everywhere."""
     run(_revoke(store_url, "revoke_client", id))
     click.echo(f"Revoked {id}.")
 

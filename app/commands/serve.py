@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import ValidationError
 
-from app.commands.common import opened
+from app.commands.common import opened, read_settings
 from app.settings import Settings
 from app.store.open import public_url
 
@@ -42,13 +41,11 @@ def serve(**options: Any) -> None:
     given = {name: value for name, value in options.items() if value is not None}
     settings = read_settings(given)
     asyncio.run(_prepare(settings))
-    # workers are new processes: they read the settings from the environment
     http = _bind(settings.host, settings.port)
     mllp = _reserve(settings.host, settings.mllp_port) if settings.mllp_port == 0 else None
-    settings = settings.model_copy(
-        update={"port": http.getsockname()[1], "mllp_port": mllp.getsockname()[1] if mllp else settings.mllp_port}
-    )
-    for name, value in settings.model_dump().items():
+    bound = {"port": http.getsockname()[1], "mllp_port": mllp.getsockname()[1] if mllp else settings.mllp_port}
+    settings = settings.model_copy(update=bound)
+    for name, value in (given | bound).items():  # workers are new processes, and read their settings where we did
         os.environ[f"CSOR_{name.upper()}"] = str(value)
     _announce(settings)
     try:
@@ -60,16 +57,6 @@ def serve(**options: Any) -> None:
             if held is not None:
                 held.close()
     click.echo("Stopped. Everything that was acknowledged is stored.")
-
-
-def read_settings(given: dict[str, Any]) -> Settings:
-    """Options over environment over defaults. Raises click.UsageError with one sentence."""
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "-".join(str(part) for part in first["loc"]).replace("_", "-")
-        raise click.UsageError(f"{f'--{name}: ' if name else ''}{first['msg'].removeprefix('Value error, ')}.") from None
 
 
 async def _prepare(settings: Settings) -> None:

@@ -26,7 +26,7 @@ from app.security.scopes import parse_scopes
 from app.store.protocol import DeleteRecord, PutRecord, Record, RecordConflict, Store
 
 SESSION_COOKIE = "csor_session"
-CACHE_SECONDS = 5.0
+CACHE_SECONDS = 1.0  # what is changed at another node holds here no later
 CACHE_SIZE = 10_000
 TRIES = 10  # wrong passwords in a row
 LOCK_SECONDS = 15 * 60

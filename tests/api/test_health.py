@@ -1,7 +1,12 @@
 """/health for whoever restarts the server, /health/detail for whoever looks after it."""
 
-import httpx
+import asyncio
 
+import httpx
+import pytest
+
+from app.api import health
+from app.fhir.errors import Unavailable
 from app.security.access import SYSTEM
 from app.store.protocol import PutRecord, Record
 from tests.api.conftest import context_of, patient, token
@@ -12,6 +17,25 @@ ROOT = "http://localhost"
 async def test_alive_without_a_token(secured: httpx.AsyncClient) -> None:
     answer = await secured.get(f"{ROOT}/health")
     assert answer.status_code == 200 and answer.json() == {"status": "pass"}
+
+
+async def test_ready_as_long_as_the_store_answers(secured: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await secured.get(f"{ROOT}/health/ready")).status_code == 200
+    store = context_of(secured).store
+
+    async def away(*_: object) -> None:
+        raise Unavailable("The store cannot be reached just now; try again.")
+
+    async def silent(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(health, "READY_SECONDS", 0.01)
+    for answer in (away, silent):
+        monkeypatch.setattr(store, "get_record", answer)
+        refused = await secured.get(f"{ROOT}/health/ready")
+        assert refused.status_code == 503 and refused.headers["retry-after"]
+        assert refused.json()["resourceType"] == "OperationOutcome"
+        assert (await secured.get(f"{ROOT}/health")).status_code == 200
 
 
 async def test_detail_is_national_and_counts_what_waits(secured: httpx.AsyncClient) -> None:

@@ -7,23 +7,24 @@ What must stay true: no message is acknowledged before its bytes are durable; no
 and any number of repeats, ends in the same resources.
 """
 
-import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from app.store.protocol import Store
 
 
-def services(store: "Store", host: str, port: int, sandbox: bool) -> list[Any]:
+def services(
+    store: "Store",
+    host: str,
+    port: int,
+    sandbox: bool,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    client_authorities: Path | None = None,
+) -> list[Any]:
     """What `csor serve` runs in each of its processes. Several processes share the port (the system spreads the connections)."""
-    from app.intake.hl7v2.listener import MLLPServer
+    from app.intake.hl7v2.listener import MLLPServer, tls_context
 
-    certificate, key, clients = (os.environ.get(f"CSOR_MLLP_{name}", "") for name in ("CERTIFICATE", "KEY", "CLIENT_AUTHORITIES"))
-    tls = None
-    if certificate and key:
-        from pathlib import Path
-
-        from app.intake.hl7v2.listener import tls_context
-
-        tls = tls_context(Path(certificate), Path(key), Path(clients) if clients else None)
+    tls = tls_context(certificate, key, client_authorities) if certificate and key else None
     return [MLLPServer(store, host=host, port=port, sandbox=sandbox, tls=tls, reuse_port=True)]

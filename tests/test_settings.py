@@ -1,0 +1,53 @@
+"""Settings come from options, the environment and files, in this order; what is wrong is told in a sentence that holds no secret."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from app.cli import cli
+from app.settings import Settings
+
+URL = "mongodb://csor:hunter2@a,b,c/csor?replicaSet=rs0"
+
+
+@pytest.fixture
+def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CSOR_SECRETS", str(tmp_path))
+    return tmp_path
+
+
+def test_a_file_holds_what_the_environment_would(secrets: Path) -> None:
+    (secrets / "csor_store").write_text(f"{URL}\n")
+    (secrets / "csor_smtp_url").write_text("smtp://post:hunter3@mail:25")
+    settings = Settings()
+    assert settings.store_url == URL and settings.smtp_url == "smtp://post:hunter3@mail:25"
+    assert "hunter" not in repr(settings)
+
+
+def test_the_environment_comes_before_files_and_options_before_it(secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (secrets / "csor_log_level").write_text("error")
+    assert Settings().log_level == "error"
+    monkeypatch.setenv("CSOR_LOG_LEVEL", "warning")
+    assert Settings().log_level == "warning"
+    assert Settings(log_level="debug").log_level == "debug"
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"CSOR_SECRETS": "/not/there"}, "CSOR_SECRETS: the directory /not/there is not there."),
+        ({"CSOR_MLLP_KEY": "key.pem"}, "CSOR_MLLP_CERTIFICATE and CSOR_MLLP_KEY go together."),
+        ({"CSOR_MLLP_CLIENT_AUTHORITIES": "ca.pem"}, "needs CSOR_MLLP_CERTIFICATE"),
+        ({"CSOR_PORT": "http"}, "CSOR_PORT: Input should be a valid integer"),
+        ({"CSOR_BASE_URL": "csor.example.org"}, "CSOR_BASE_URL: must begin with http"),
+    ],
+)
+def test_what_is_wrong_is_told(variables: dict[str, str], sentence: str) -> None:
+    said = CliRunner(env=variables).invoke(cli, ["health"])
+    assert said.exit_code == 2 and sentence in said.output, said.output
+
+
+def test_health_says_when_nobody_answers() -> None:
+    said = CliRunner(env={"CSOR_PORT": "1"}).invoke(cli, ["health"])
+    assert said.exit_code == 1 and "No server answers on 127.0.0.1:1." in said.output
