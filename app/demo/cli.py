@@ -4,21 +4,26 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from datetime import date
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app import clock
 from app.demo import compare, setting
+from app.demo.letters import Letters
 from app.demo.nation import Hospital, Nation, simulate
-from app.demo.parents import Inbox
 from app.demo.play import Play
 from app.demo.report import Report, evaluate, publish
+from app.fhir.errors import Unavailable
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -26,7 +31,13 @@ from app.demo.report import Report, evaluate, publish
 @click.option("--once", is_flag=True, help="Stop after the table; exit 1 if a figure differs from the truth.")
 @click.option("--port", default=8000, show_default=True, help="HTTP port; another is taken if it is busy.")
 @click.option("--seed", default=2026, show_default=True, help="Another seed is another nation.")
-@click.option("--per-year", default=550, show_default=True, help="Children a year, over three years and ten hospitals.")
+@click.option(
+    "--per-year",
+    type=click.IntRange(24),
+    default=550,
+    show_default=True,
+    help="Children a year, over three years and ten hospitals.",
+)
 def demo(data: Path, once: bool, port: int, seed: int, per_year: int) -> None:
     """Play a simulated nation through the front doors and compare what the server says with what is true.
 
@@ -36,48 +47,58 @@ def demo(data: Path, once: bool, port: int, seed: int, per_year: int) -> None:
       csor demo --once               stop after the table
       csor demo --seed 7 --data /tmp/other
 
-    Running it again on the same data plays nothing twice: it prints the table and serves. Remove the directory to begin anew.
+    Stopped half way, it goes on when it is run again. Running it again on the same data plays nothing twice: it prints the table and serves.
+    Remove the directory to begin anew.
     """
     console = Console(width=None if Console().is_terminal else 150)
-    differences = asyncio.run(_demo(console, data, once, port, seed, per_year))
-    if once and differences:
+    equal = asyncio.run(_demo(console, data, once, port, seed, per_year))
+    if once and not equal:
         raise SystemExit(1)
 
 
-async def _demo(console: Console, data: Path, once: bool, port: int, seed: int, per_year: int) -> list[str]:
+async def _demo(console: Console, data: Path, once: bool, port: int, seed: int, per_year: int) -> bool:
+    """Whether all is as it should be."""
     stop = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     begun = time.monotonic()
     cast, nation = await _stage(data, seed, per_year)
-    async with Inbox() as inbox, setting.serving(data, inbox.url, port) as server:
-        work = asyncio.create_task(_perform(console, data, cast, nation, server, inbox))
-        waiting = asyncio.create_task(stop.wait())
-        await asyncio.wait((work, waiting), return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
+    async with Letters(data / "letters") as mail, setting.serving(data, mail.url, port) as server:
+        differences = await _unless(stop, server, _perform(console, data, cast, nation, server, mail))
+        if differences is None:
             console.print("Stopped before the end. Nothing that was acknowledged is lost; run it again to go on.")
-            return ["stopped"]
-        differences = work.result()
+            return False
         _say_what_to_open(console, server.base, cast, nation)
         console.print(f"Done in {time.monotonic() - begun:.0f} seconds.")
         if not once:
             console.print("Serving until Ctrl-C.")
-            await waiting
-        waiting.cancel()
-    return differences
+            await _unless(stop, server, asyncio.Event().wait())
+    return not differences
+
+
+async def _unless(stop: asyncio.Event, server: setting.Server, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` comes to; None where `stop` was set first. Raises Unavailable where the server fell."""
+    working = asyncio.create_task(work)
+    tasks: list[asyncio.Task[Any]] = [working, asyncio.create_task(stop.wait()), asyncio.create_task(server.process.wait())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    if stop.is_set():
+        return None
+    if working.cancelled() or isinstance(working.exception(), httpx.TransportError | OSError):
+        raise Unavailable(
+            f"The server fell; {server.log} says why. Nothing that was acknowledged is lost; run it again to go on."
+        )
+    return working.result()
 
 
 async def _stage(data: Path, seed: int, per_year: int) -> tuple[setting.Cast, Nation]:
     async with _store(data) as store:
-        cast = await setting.recall(store)
-        today = date.fromisoformat(cast.today) if cast else clock.today()
-        nation = simulate(today, seed=cast.seed if cast else seed, per_year=per_year)
-        if cast is None:
-            cast = await setting.prepare(store, nation, seed, today.isoformat())
-            await setting.remember(store, cast)
+        cast = await setting.recall(store) or setting.Cast(seed, clock.today().isoformat(), per_year)
+        nation = simulate(date.fromisoformat(cast.today), seed=cast.seed, per_year=cast.per_year)
+        if not cast.tokens:
+            await setting.prepare(store, nation, cast)
     return cast, nation
 
 
@@ -91,31 +112,32 @@ async def _store(data: Path) -> AsyncIterator[setting.Store]:
 
 
 async def _perform(
-    console: Console, data: Path, cast: setting.Cast, nation: Nation, server: setting.Server, inbox: Inbox
+    console: Console, data: Path, cast: setting.Cast, nation: Nation, server: setting.Server, mail: Letters
 ) -> list[str]:
     differences: list[str] = []
-    if cast.played:
-        console.print("The nation was played here before; nothing is sent twice.")
-    else:
-        differences += await _play(console, data, cast, nation, server, inbox)
+    again = cast.played
     async with _store(data) as store:
+        if again:
+            console.print("The nation was played here before; nothing is sent twice.")
+        else:
+            differences += await _play(console, data, cast, nation, server, mail, store)
         report = await evaluate(server, cast, nation, data)
         await publish(store)
         differences += await compare.children(store, nation)
         differences += compare.reports(report.rows, nation) + compare.standing_out(report.rows, nation)
-        if not cast.played:
+        if not again:
             facts = await compare.facts_by_number(store)
             cast.child = next((f.patient for f in facts.values() if f.hospital == _different(nation).ods), "")
             cast.played = True
             await setting.remember(store, cast)
     console.print(_table(report, nation))
     console.print(report.label, style="italic")
-    _say(console, differences, nation)
+    _say(console, differences, nation, again)
     return differences
 
 
 async def _play(
-    console: Console, data: Path, cast: setting.Cast, nation: Nation, server: setting.Server, inbox: Inbox
+    console: Console, data: Path, cast: setting.Cast, nation: Nation, server: setting.Server, mail: Letters, store: setting.Store
 ) -> list[str]:
     columns = (SpinnerColumn(), TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -123,9 +145,12 @@ async def _play(
         await play.hospital_messages()
         await play.vendor_transactions()
         await play.episode_statistics()
-        letters = asyncio.create_task(play.parents_answers(inbox))
-        await play.operative_records()
-        await letters
+
+        async def surgeons() -> None:
+            await play.operative_records()
+            await play.last_letter(store, mail)
+
+        await asyncio.gather(surgeons(), play.parents_answers(mail))
         await play.settle()
     return play.refused + compare.letters(play.written_to, nation)
 
@@ -147,7 +172,7 @@ def _figure(value: float | None, places: int) -> str:
     return "-" if value is None else f"{value:.{places}f}"
 
 
-def _say(console: Console, differences: list[str], nation: Nation) -> None:
+def _say(console: Console, differences: list[str], nation: Nation, again: bool) -> None:
     if not differences:
         console.print(
             f"Compared with the truth of all {len(nation.children):,} children: operations, infections, quality of life, survival and "
@@ -157,6 +182,10 @@ def _say(console: Console, differences: list[str], nation: Nation) -> None:
     console.print(f"{len(differences)} differences from the truth:", style="bold")
     for difference in differences[: compare.SHOWN]:
         console.print(f"  {difference}", markup=False)
+    if len(differences) > compare.SHOWN:
+        console.print("  and more.")
+    if again:
+        console.print("What was entered by hand since the nation was played is no part of its truth.")
 
 
 def _different(nation: Nation) -> Hospital:
@@ -174,7 +203,7 @@ def _say_what_to_open(console: Console, base: str, cast: setting.Cast, nation: N
         ("  sign in as", f"{user}   password {cast.passwords[user]}"),
         ("  or, for all hospitals", f"national   password {cast.passwords['national']}"),
         ("An operative record to fill in", f"{base}/operative-record" + (f"?patient={cast.child}" if cast.child else "")),
-        ("A parent's link", cast.link or "none is open"),
+        ("A parent's link", f"{base}{cast.link}" if cast.link else "none is open"),
         ("API documentation", f"{base}/documentation"),
         ("FHIR base", f"{base}/fhir"),
         ("  token (national)", cast.tokens["national"]),

@@ -1,66 +1,27 @@
-"""The parents of the simulation: a mail server that receives their letters, and a browser of sorts that answers by the link."""
+"""The parents of the simulation: a browser of sorts that answers by the link of a letter."""
 
-import asyncio
 import re
 from collections.abc import Mapping
-from email import message_from_bytes
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from aiosmtpd.smtp import SMTP, Envelope, Session
-
 from app.demo.nation import Child
 
-LINK = re.compile(r"https?://\S+/follow-up/\S+")
 TOKEN = re.compile(r'name="form_token" value="([^"]+)"')
-
-
-class Inbox:
-    """A real SMTP server on loopback; each letter's link lands in `letters` under its address."""
-
-    def __init__(self) -> None:
-        self.letters: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-        self.count = 0
-        self._server: asyncio.Server | None = None
-
-    async def __aenter__(self) -> "Inbox":
-        self._server = await asyncio.get_running_loop().create_server(lambda: SMTP(self), "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-
-    @property
-    def url(self) -> str:
-        """For `CSOR_SMTP_URL`."""
-        assert self._server is not None
-        return f"smtp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
-        """Called by the mail server for each letter."""
-        assert isinstance(envelope.content, bytes)
-        text = message_from_bytes(envelope.content).get_payload(decode=True)
-        assert isinstance(text, bytes)
-        found = LINK.search(text.decode())
-        self.count += 1
-        if found:
-            self.letters.put_nowait((envelope.rcpt_tos[0], found[0]))
-        return "250 taken"
 
 
 class Phone:
     """One browser: a connection that is kept, and its cookies. The standard library's client costs a fifth of a full one's."""
 
-    def __init__(self, link: str) -> None:
-        parts = urlsplit(link)
-        self._connection = HTTPConnection(parts.netloc, timeout=60)
+    def __init__(self, base: str) -> None:
+        self._connection = HTTPConnection(urlsplit(base).netloc, timeout=60)
         self._cookies: dict[str, str] = {}
 
-    def get(self, path: str) -> str:
-        """The page at `path`."""
-        return self._ask("GET", path, None)[2]
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and text of the page at `path`."""
+        status, _, text = self._ask("GET", path, None)
+        return status, text
 
     def send(self, path: str, form: Mapping[str, str], *, look: bool) -> None:
         """Send a form; with `look` also fetch the page that it leads to. Raises RuntimeError where it does not lead on."""
@@ -87,15 +48,18 @@ class Phone:
         return response.status, response.headers.get("location", ""), text
 
 
-def answer(link: str, child: Child, answers: Mapping[str, str], look: bool) -> None:
-    """Answer by the link, as a parent's phone would; blocks, so run it in a thread. With `look` every page is fetched.
+def answer(base: str, path: str, child: Child, answers: Mapping[str, str], look: bool) -> bool:
+    """Answer by the link at `path`, as a parent's phone would; blocks, so run it in a thread. With `look` every page is fetched.
 
-    Raises RuntimeError where a page does not lead on.
+    False where the link is closed: an earlier run has answered by it. Raises RuntimeError where a page does not lead on.
     """
-    phone = Phone(link)
+    phone = Phone(base)
     try:
-        phone.get(urlsplit(link).path)
-        found = TOKEN.search(phone.get("/follow-up"))
+        phone.get(path)
+        status, text = phone.get("/follow-up")
+        if status == 404:
+            return False
+        found = TOKEN.search(text)
         if not found:
             raise RuntimeError("the first page of the link has no form")
         form = {"form_token": found[1]}
@@ -105,6 +69,7 @@ def answer(link: str, child: Child, answers: Mapping[str, str], look: bool) -> N
         for number, value in enumerate(answers.values(), 1):
             phone.send(f"/follow-up/question/{number}", form | {"answer": value}, look=look)
         phone.send("/follow-up/check", form, look=look)
+        return True
     finally:
         phone.close()
 

@@ -1,7 +1,7 @@
 """The play: what hospitals, vendors, surgeons, national data and parents send, each through its own door, with progress."""
 
 import asyncio
-import sys
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,23 @@ from rich.progress import Progress, TaskID
 
 from app import names
 from app.demo import hes, hl7, vendor
+from app.demo.letters import Letters
 from app.demo.nation import Child, Hospital, Nation
-from app.demo.parents import Inbox, answer, choices
+from app.demo.parents import answer, choices
 from app.demo.records import records
-from app.demo.setting import Cast, Server, store_url
+from app.demo.setting import Cast, Server, run, store_url
 from app.fhir import codec
 from app.fhir.errors import FHIRError
 from app.intake.hl7v2.mllp import Framer, frame
 from app.outcomes.quality_of_life import demonstration
 from app.registry.follow_up.answers import shipped_questionnaires
+from app.registry.follow_up.consumer import FollowUp
+from app.registry.follow_up.outbox import letters_under_way
+from app.store.protocol import Store
 
 FHIR_JSON = {"content-type": "application/fhir+json", "prefer": "return=minimal"}
 LOOKED_AT = 25  # parents whose every page is fetched
+PATIENCE = 120  # seconds without a letter, twice as long as a crashed server's claim on one
 
 
 class Refused(FHIRError):
@@ -61,12 +66,8 @@ class Play:
         path = self._data / "episode-statistics.csv"
         rows = await asyncio.to_thread(hes.write, self._nation, path, self._cast.seed)
         bar = self._bar(f"Episode statistics ({rows:,} rows)", 1)
-        command = [sys.executable, "-m", "app.cli", "hes", "import", str(path), "--store", store_url(self._data)]
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
-        output, _ = await process.communicate()
+        output = await run("hes", "import", str(path), "--store", store_url(self._data))
         (self._data / "episode-statistics.log").write_bytes(output)
-        if process.returncode:
-            raise Refused(f"csor hes import: {output.decode(errors='replace').strip().splitlines()[-1]}")
         self._progress.update(bar, advance=1)
 
     async def operative_records(self) -> None:
@@ -82,29 +83,28 @@ class Play:
 
         await self._each(self._nation.children, send, bar)
 
-    async def parents_answers(self, inbox: Inbox) -> None:
-        """Letters arrive by e-mail; parents who answer do so by the link, at the level that is true for their child."""
+    async def parents_answers(self, mail: Letters) -> None:
+        """Letters arrive by e-mail; parents who answer do so by the link, at the level that is true for their child.
+
+        Letters of an earlier run are read again, and a link that is closed was answered then: the comparison would say if it was not.
+        """
         by_address = {child.email: child for child in self._nation.children}
         expected = sum(child.died is None for child in self._nation.children)
         letters, answered = self._bar("Letters to parents", expected), self._bar("Parents' answers by link", None)
         questionnaire = next(iter(shipped_questionnaires().values()))
         totals = [0, *(int(worst) + 1 for worst in next(iter(demonstration().values())).worst_of)]
-        limits, tasks, got = asyncio.Semaphore(8), [], self.written_to
+        limits, tasks = asyncio.Semaphore(8), list[asyncio.Task[None]]()
 
         async def reply(link: str, child: Child, look: bool) -> None:
             given = choices(questionnaire, totals[child.quality_of_life])
             async with limits:
-                await asyncio.to_thread(answer, link, child, given, look)
+                await asyncio.to_thread(answer, self._server.base, link, child, given, look)
             self._progress.update(answered, advance=1)
 
-        while len(got) < expected:
-            try:
-                address, link = await asyncio.wait_for(inbox.letters.get(), 30)
-            except TimeoutError:
-                break  # the comparison will say who got no letter
-            if address in got:
+        async for address, link in mail:
+            if address in self.written_to:
                 continue
-            got.add(address)
+            self.written_to.add(address)
             self._progress.update(letters, advance=1)
             child = by_address[address]
             if child.responds:
@@ -115,6 +115,18 @@ class Play:
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 self.refused.append(f"a parent's link: {outcome}")
+
+    async def last_letter(self, store: Store, mail: Letters) -> None:
+        """Wait until every case has its follow-up and every letter that is due has gone; then let the parents' reading end."""
+        follow_up, head = FollowUp(store), await store.feed_head()
+        came, patience = -1, time.monotonic()
+        while await follow_up.position() < head or await letters_under_way(store):
+            if len(self.written_to) > came:
+                came, patience = len(self.written_to), time.monotonic() + PATIENCE
+            elif time.monotonic() > patience:
+                break  # the comparison will say who got no letter
+            await asyncio.sleep(0.25)
+        mail.no_more()
 
     async def settle(self) -> None:
         """Wait until every consumer of the change feed has caught up."""

@@ -1,7 +1,5 @@
 """What the server reports: each hospital asks for its own MeasureReport by the standard operation, over HTTP."""
 
-import asyncio
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ import httpx
 
 from app import clock
 from app.demo.nation import Hospital, Nation
-from app.demo.setting import Cast, Server, store_url
+from app.demo.setting import Cast, Server, run, store_url
 from app.fhir import codec
 from app.fhir.errors import Unavailable
 from app.measures import publishing
@@ -47,7 +45,7 @@ class Report:
 
 async def evaluate(server: Server, cast: Cast, nation: Nation, data: Path) -> Report:
     """Fit the case-mix model on what is in the store, then ask for every hospital's report."""
-    await _command("measure", "fit", "--store", store_url(data))
+    await run("measure", "fit", "--store", store_url(data))
     start = nation.start.isoformat()
     end = max(child.index.on for child in nation.children).isoformat()
     async with httpx.AsyncClient(base_url=server.base, timeout=120) as client:
@@ -63,15 +61,6 @@ async def publish(store: Store) -> int:
     """Publish every measure for the period that the public page shows, as an audit team would at the end of a quarter."""
     period = reporting_period(clock.today())
     return sum([await publishing.publish(store, measure, period) for measure in shipped_ids()])
-
-
-async def _command(*arguments: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app.cli", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    output, _ = await process.communicate()
-    if process.returncode:
-        raise Unavailable(f"csor {' '.join(arguments[:2])}: {output.decode(errors='replace').strip()[-300:]}")
 
 
 async def _row(client: httpx.AsyncClient, token: str, hospital: Hospital, start: str, end: str) -> Row:

@@ -6,15 +6,17 @@ import os
 import secrets
 import socket
 import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
 
 from app.demo.nation import Nation
-from app.fhir.errors import Unavailable
+from app.fhir.errors import Conflict, Unavailable
 from app.intake.hl7v2 import senders
 from app.registry.identity import organisation
 from app.security.access import SHARED, SYSTEM
@@ -26,23 +28,26 @@ KEY = "simulated-nation"
 
 
 class Cast(msgspec.Struct):
-    """Who may come in. Kept in the data directory (mode 600), so that a second run finds the same."""
+    """Which nation, and who may come in. Kept in the store, so that another run finds the same."""
 
-    tokens: dict[str, str]  # by ODS code; "national" for the national body
-    passwords: dict[str, str]  # of the staff users, by user name
     seed: int
     today: str  # the day for which the nation was simulated
+    per_year: int = 550
+    tokens: dict[str, str] = {}  # by ODS code; "national" for the national body
+    passwords: dict[str, str] = {}  # of the staff users, by user name
     played: bool = False
     child: str = ""  # Patient id of a child at the hospital that stands out, to fill in an operative record for
-    link: str = ""  # of a parent who has not answered, to try the pages with
+    link: str = ""  # path of the link of a parent who has not answered, to try the pages with
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server's addresses."""
+    """A running server: its addresses, its process, and the file in which it says what troubles it."""
 
     base: str
     mllp_port: int
+    process: Process
+    log: Path
 
 
 def store_url(data: Path) -> str:
@@ -69,25 +74,31 @@ async def remember(store: Store, cast: Cast) -> None:
     await store.commit(SYSTEM, [PutRecord(Record("demo", KEY, msgspec.json.encode(cast)))])
 
 
-async def prepare(store: Store, nation: Nation, seed: int, today: str) -> Cast:
-    """Hospitals, API clients, staff users and HL7v2 senders."""
+async def prepare(store: Store, nation: Nation, cast: Cast) -> None:
+    """Hospitals, API clients, staff users and HL7v2 senders; goes on where an earlier run was stopped.
+
+    Passwords are kept before they are given out and tokens after, so that what was left half done can be done again.
+    """
     identities = Identities(store)
-    cast = Cast({}, {}, seed, today)
+    entitled = {"national": ("national", ())} | {f"audit-{h.ods.lower()}": ("hospital", (h.ods,)) for h in nation.hospitals}
+    cast.passwords = {name: _password() for name in entitled} | cast.passwords
     puts = [Put(organisation(h.ods, h.name), owners=frozenset((SHARED,)), unchanged_ok=True) for h in nation.hospitals]
     await store.commit(SYSTEM, puts)
-    cast.tokens["national"] = await identities.register_client("Demonstration: national body", "national")
-    await _user(identities, cast, "national", "national", ())
+    await remember(store, cast)
+    for name, (role, hospitals) in entitled.items():
+        with contextlib.suppress(Conflict):
+            await identities.register_user(name, cast.passwords[name], role, hospitals, f"Demonstration user ({name})")
+    tokens = {"national": await identities.register_client("Demonstration: national body", "national")}
     for hospital in nation.hospitals:
-        cast.tokens[hospital.ods] = await identities.register_client(f"{hospital.name} EPR", "vendor", (hospital.ods,))
-        await _user(identities, cast, f"audit-{hospital.ods.lower()}", "hospital", (hospital.ods,))
+        tokens[hospital.ods] = await identities.register_client(f"{hospital.name} EPR", "vendor", (hospital.ods,))
         if hospital.channel == "hl7v2":
             await senders.add(store, senders.Sender("PAS", hospital.ods, hospital.ods, authorities=(hospital.ods,)))
-    return cast
+    cast.tokens = tokens
+    await remember(store, cast)
 
 
-async def _user(identities: Identities, cast: Cast, name: str, role: str, hospitals: tuple[str, ...]) -> None:
-    cast.passwords[name] = f"{secrets.choice('abcdefghkmnp')}-{secrets.token_hex(3)}-{secrets.token_hex(3)}"
-    await identities.register_user(name, cast.passwords[name], role, hospitals, f"Demonstration user ({name})")
+def _password() -> str:
+    return f"{secrets.choice('abcdefghkmnp')}-{secrets.token_hex(3)}-{secrets.token_hex(3)}"
 
 
 def free_port(wanted: int) -> int:
@@ -100,32 +111,57 @@ def free_port(wanted: int) -> int:
     raise Unavailable("No free port on this machine.")
 
 
+async def start(*arguments: str, output: Any, **environment: str) -> Process:
+    """A `csor` command of its own session, so that Ctrl-C reaches us alone, which ends when we are gone."""
+    command = [sys.executable, "-m", "app.demo.leash", *arguments]
+    return await asyncio.create_subprocess_exec(
+        *command, stdin=PIPE, stdout=output, stderr=STDOUT, env=os.environ | environment, start_new_session=True
+    )
+
+
+async def run(*arguments: str) -> bytes:
+    """What a `csor` command prints, when it is done. Raises Unavailable where it fails."""
+    process = await start(*arguments, output=PIPE)
+    try:
+        assert process.stdout is not None
+        output = await process.stdout.read()
+        failed = await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    if failed:
+        raise Unavailable(f"csor {' '.join(arguments[:2])}: {output.decode(errors='replace').strip()[-300:]}")
+    return output
+
+
 @contextlib.asynccontextmanager
 async def serving(data: Path, smtp_url: str, port: int) -> AsyncIterator[Server]:
     """`csor serve` as a process of its own, ready to answer; stopped in good order at the end."""
     http, mllp = free_port(port), free_port(2575)
     base = f"http://127.0.0.1:{http}"
-    environment = os.environ | {"CSOR_SMTP_URL": smtp_url, "CSOR_BASE_URL": base, "CSOR_LOG_LEVEL": "warning"}
-    command = [sys.executable, "-m", "app.cli", "serve", "--data", str(data), "--port", str(http), "--mllp-port", str(mllp)]
     log = data / "server.log"
     with log.open("ab") as file:
-        process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=file, stderr=file)
+        ports = ("--port", str(http), "--mllp-port", str(mllp))
+        environment = {"CSOR_SMTP_URL": smtp_url, "CSOR_BASE_URL": base, "CSOR_LOG_LEVEL": "warning"}
+        process = await start("serve", "--data", str(data), *ports, output=file, **environment)
+    server = Server(base, mllp, process, log)
     try:
-        await _ready(base, process, log)
-        yield Server(base, mllp)
+        await _ready(server)
+        yield server
     finally:
         if process.returncode is None:
             process.terminate()
             await process.wait()
 
 
-async def _ready(base: str, process: asyncio.subprocess.Process, log: Path) -> None:
+async def _ready(server: Server) -> None:
     async with httpx.AsyncClient() as client:
         for _ in range(300):
-            if process.returncode is not None:
+            if server.process.returncode is not None:
                 break
             with contextlib.suppress(httpx.TransportError):
-                if (await client.get(f"{base}/health")).status_code == 200:
+                if (await client.get(f"{server.base}/health")).status_code == 200:
                     return
             await asyncio.sleep(0.1)
-    raise Unavailable(f"The server did not start; {log} says why.")
+    raise Unavailable(f"The server did not start; {server.log} says why.")

@@ -1,10 +1,21 @@
-"""The whole loop in one command: a small nation through every door, equal to the truth, and safe to run twice."""
+"""The whole loop in one command: a small nation through every door, equal to the truth, safe to run twice and to stop anywhere."""
 
+import asyncio
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from app.demo.setting import open_data, recall
 from tests.journeys.conftest import csor
+
+EQUAL = "every reported count are equal"
+HEAD = 2200  # of the change feed when 72 children have nearly been played
 
 
 @pytest.mark.slow
@@ -12,8 +23,83 @@ def test_a_small_nation_plays_equal_to_the_truth_and_twice_is_safe(tmp_path: Pat
     arguments = ("demo", "--once", "--per-year", "24", "--port", "0", "--data", str(tmp_path / "demo"))
     first = csor(*arguments, timeout=240)
     assert first.returncode == 0, first.stdout + first.stderr
-    assert "every reported count are equal" in " ".join(first.stdout.split())
+    assert EQUAL in " ".join(first.stdout.split())
     assert "/fhir" in first.stdout and "/follow-up/parent_" in first.stdout and "Ratio" in first.stdout
     again = csor(*arguments, timeout=240)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "nothing is sent twice" in again.stdout
+
+
+@pytest.mark.slow
+async def test_stopped_while_it_plays_it_goes_on_from_there(tmp_path: Path) -> None:
+    assert await interrupted(tmp_path, 1, "everything killed") == ""
+    assert "run it again to go on" in await interrupted(tmp_path, 500, "ctrl-c")
+    assert "The server fell" in await interrupted(tmp_path, 1500, "server killed")
+    assert await interrupted(tmp_path, HEAD, "everything killed") == ""
+    await ends_equal(tmp_path)
+
+
+@pytest.mark.torture
+async def test_stopped_at_random_a_dozen_times_it_still_ends_equal(tmp_path: Path) -> None:
+    seed = int(os.environ.get("CSOR_TEST_SEED", "2026"))
+    points = sorted(random.Random(seed).sample(range(1, HEAD), 12))
+    for number, point in enumerate(points):
+        await interrupted(tmp_path, point, ("everything killed", "ctrl-c", "server killed", "player killed")[number % 4])
+    await ends_equal(tmp_path)
+
+
+def command(data: Path) -> list[str]:
+    return [sys.executable, "-m", "app.cli", "demo", "--once", "--per-year", "24", "--port", "0", "--data", str(data)]
+
+
+async def interrupted(data: Path, head: int, how: str) -> str:
+    """Play until the change feed has come to `head`, then break it off; what the player had to say at the end."""
+    player = subprocess.Popen(command(data), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    store = await open_data(data)
+    try:
+        while await store.feed_head() < head:
+            assert player.poll() is None, f"it came to its end before {head}"
+            await asyncio.sleep(0.01)
+    finally:
+        await store.close()
+    server = children_of(player.pid)
+    if how == "ctrl-c":
+        player.send_signal(signal.SIGINT)
+    if how in ("everything killed", "player killed"):
+        player.kill()
+    if how in ("everything killed", "server killed"):
+        for process in server:
+            os.kill(process, signal.SIGKILL)
+    said, _ = await asyncio.to_thread(player.communicate, timeout=120)
+    for process in server:
+        while alive(process):  # a server whose player was killed stops by itself
+            await asyncio.sleep(0.01)
+    assert player.returncode != 0
+    return "" if how == "everything killed" else said.replace("\n", " ")
+
+
+async def ends_equal(data: Path) -> None:
+    """One more run plays to the end, and finds everything as it truly is."""
+    last = await asyncio.to_thread(subprocess.run, command(data), capture_output=True, text=True, timeout=240, check=False)
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert EQUAL in " ".join(last.stdout.split())
+    assert re.search(r"Letters to parents +\S+ +(\d+)/\1 ", last.stdout)
+    store = await open_data(data)
+    try:
+        cast = await recall(store)
+        assert cast is not None and cast.played
+    finally:
+        await store.close()
+
+
+def children_of(process: int) -> list[int]:
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    return [int(pid) for pid, parent in (line.split() for line in listed.splitlines()) if int(parent) == process]
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

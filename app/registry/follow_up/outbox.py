@@ -1,7 +1,8 @@
 """The outbox: letters go out by SMTP, one connection for many, each judged again just before it goes.
 
 A letter is `queued`, claimed as `sending` with a lease, then `sent`, `withheld` (died, refused, closed) or `failed` (the address does not exist,
-or ten tries). A crash between the wire and the commit sends it again with the same Message-ID; nothing is lost.
+or ten tries). A crash between the wire and the commit sends it again with the same Message-ID; nothing is lost. What a slow mail server leaves
+no time for before the lease ends goes back to the queue.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from app.security.access import SYSTEM
 from app.store.protocol import Put, PutRecord, Record, RecordConflict, Store, Write
 
 SECOND = 1_000_000
-LEASE = 300 * SECOND
+LEASE = 60 * SECOND
 TRIES = 10
 BATCH = 50
 
@@ -76,7 +77,8 @@ class Outbox:
         claimed = [record for record in await asyncio.gather(*map(self._claim, queued)) if record]
         outcomes: list[list[Write]] = []
         for record in claimed:
-            outcomes.append(await self._send(record))
+            late = clock.micros() > now + LEASE // 2
+            outcomes.append(_back(record) if late else await self._send(record))
         await asyncio.gather(*(self._store.commit(SYSTEM, writes) for writes in outcomes))
         return len(queued)
 
@@ -138,6 +140,11 @@ class Outbox:
         return [PutRecord(record, if_revision=record.revision)]
 
 
+def _back(record: Record) -> list[Write]:
+    record.state, record.due = "queued", clock.micros()
+    return [PutRecord(record, if_revision=record.revision)]
+
+
 def _settled(record: Record, body: Letter, state: str, reason: str) -> list[Write]:
     record.state, record.due = state, None
     record.body = msgspec.json.encode(msgspec.structs.replace(body, token="", reason=reason))
@@ -158,6 +165,16 @@ def _communication(key: str, body: Letter) -> dict[str, Any]:
         "about": [{"reference": f"Task/{body.task}"}],
         "sent": clock.instant(clock.micros()),
     }
+
+
+async def letters_under_way(store: Store) -> bool:
+    """Whether a letter is due to be made, or made and not yet gone."""
+    due = await store.find_records(SYSTEM, "invitation", state="waiting", due_before=clock.micros(), limit=1)
+    return bool(
+        due
+        or await store.count_records(SYSTEM, "outbox", state="queued")
+        or await store.count_records(SYSTEM, "outbox", state="sending")
+    )
 
 
 class FollowUpService:

@@ -15,7 +15,7 @@ from app.registry.follow_up import answers
 from app.registry.follow_up.consumer import FollowUp
 from app.registry.follow_up.invitations import DAY, invite_due
 from app.registry.follow_up.links import LinkClosed, WrongBirthDate, open_link, prove
-from app.registry.follow_up.outbox import Outbox, Post
+from app.registry.follow_up.outbox import Outbox, Post, letters_under_way
 from app.registry.follow_up.schedule import months_after, schedule
 from app.security.access import SYSTEM
 from app.store.protocol import Put, PutRecord, Store
@@ -117,6 +117,20 @@ async def test_a_case_becomes_a_care_plan_and_a_task_for_each_time_point(store: 
     await FollowUp(store).rebuild()
     await FollowUp(store).drain()
     assert (await store.counts(SYSTEM))["Task"] == len(schedule().points), "made again, it is the same plan"
+
+
+async def test_what_the_lease_leaves_no_time_for_goes_back_to_the_queue(
+    store: Store, outbox: Outbox, mailbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ask(store)
+    with monkeypatch.context() as patched:
+        patched.setattr("app.registry.follow_up.outbox.LEASE", -2)
+        await outbox.send_due()
+    assert (await states(store, "outbox"), mailbox.letters) == (["queued"], [])
+    assert await letters_under_way(store)
+    await outbox.send_due()
+    assert (await states(store, "outbox"), len(mailbox.letters)) == (["sent"], 1)
+    assert not await letters_under_way(store)
 
 
 async def test_a_due_letter_goes_out_once_and_names_nobody(store: Store, outbox: Outbox, mailbox: Any) -> None:
