@@ -13,6 +13,7 @@ from app.fhir.profiles.conformance import Conformance
 from app.fhir.profiles.definition import STRUCTURE
 from app.fhir.profiles.library import Profile
 from app.fhir.profiles.run import Item, Run, TooMuch
+from app.fhir.validation.compiler import Quiet
 from app.fhir.validation.report import Path, Report
 from app.fhir.validation.scope import Scope
 
@@ -29,7 +30,7 @@ BEYOND_THE_CONTEXT: Mapping[str, frozenset[str]] = {
 _KEYS = ("extension", "modifierExtension")
 
 
-def rule_of(conformance: Conformance, type_name: str) -> Any:
+def rule_of(conformance: Conformance, type_name: str) -> Quiet:
     """The rule for objects of a type: their extensions, and those of their primitive children."""
     names = {"_" + key: element.name for element in r4().elements(type_name).values() for key in element.json_names}
 
@@ -41,7 +42,7 @@ def rule_of(conformance: Conformance, type_name: str) -> Any:
             elif key[:1] == "_" and key in names:
                 _of_primitive(conformance, type_name, names[key], held, path, report)
 
-    return rule
+    return Quiet(rule, frozenset([*names, *_KEYS]))
 
 
 def _of_primitive(conformance: Conformance, owner: str, name: str, held: Any, path: Path, report: Report) -> None:

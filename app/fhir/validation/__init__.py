@@ -30,7 +30,7 @@ class _Judging:
 
     def _report(self, resource: Mapping[str, Any], type: str | None, profiles: Sequence[str] = ()) -> Report:
         report = Report(resource, profiles)
-        kind = resource.get("resourceType") if isinstance(resource, Mapping) else None
+        kind = resource.get("resourceType") if isinstance(resource, dict) else None
         path: Path = (None, kind if isinstance(kind, str) else "Resource")
         try:
             if type is not None and isinstance(kind, str) and kind != type:

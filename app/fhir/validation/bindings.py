@@ -5,7 +5,7 @@ from typing import Any
 
 from app.fhir.definitions import Definitions, Element
 from app.fhir.terminology import Terminology
-from app.fhir.validation.compiler import Rule
+from app.fhir.validation.compiler import Quiet, Rule
 from app.fhir.validation.primitives import quoted
 from app.fhir.validation.report import Path, Report
 
@@ -32,7 +32,7 @@ def _rule(element: Element, key: str, terminology: Terminology) -> Rule:
             where = (path, element.name, index) if element.is_list else (path, element.name)
             judge(each, element.binding, strength, terminology, where, report)
 
-    return rule
+    return Quiet(rule, frozenset([key]))
 
 
 def judge(value: Any, value_set: str, strength: str, terminology: Terminology, path: Path, report: Report) -> None:

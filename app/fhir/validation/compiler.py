@@ -1,24 +1,48 @@
-"""Turns the table of R4 into closures, one for each type, when the type is first met.
+"""Turns the table of R4 into closures, two for each type, when the type is first met: a quick test and a check.
 
-What must stay true: one pass over the resource, no path written and no message made unless something is wrong, and no type
-compiled that nobody sent.
+The quick test says yes or no and knows no paths. A resource asks it of each of its elements; an element that fails is checked again, slowly and with paths.
+What must stay true: what the quick test lets pass, the check finds nothing in; no object is quickly tested twice, so that nothing costs more than the two
+together; no message is made unless something is wrong, and no type is compiled that nobody sent.
 """
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from app.fhir.definitions import Definitions, Element
 from app.fhir.validation import fields, narrative
-from app.fhir.validation.fields import Check, Handler
+from app.fhir.validation.fields import Beside, Check, Handler
 from app.fhir.validation.primitives import Test, quoted
-from app.fhir.validation.references import check_target, targets_of
+from app.fhir.validation.references import check_target, is_usual, targets_of
 from app.fhir.validation.report import Path, Report
 
 # A further rule on objects of one type. It is asked after the structure of the object has been checked, valid or not.
-Rule = Callable[[Mapping[str, Any], Path, Report], None]
-Field = tuple[str, Test | None, Handler]
+Ask = Callable[[Mapping[str, Any], Path, Report], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """A rule that says nothing of a structurally valid object without any of `keys` for which `holds`; so it need not be asked."""
+
+    ask: Ask
+    keys: frozenset[str] = frozenset()
+    holds: Callable[[Mapping[str, Any]], bool] | None = None
+
+
+Rule = Ask | Quiet
 Rules = Callable[[str], Sequence[Rule]]
+
+
+class Field(NamedTuple):
+    """One JSON key of a type: the quick test of a primitive, that of whatever it holds, and the one that is asked where that fails or is none."""
+
+    key: str
+    handler: Handler
+    test: Test | None = None
+    quick: Test | None = None
+    beside: Beside | None = None
+
 
 _NOT_OBJECT = "This must be a JSON object, but is not."
 _EMPTY_OBJECT = "The object is empty: leave the element out, or give it content."
@@ -30,17 +54,39 @@ def no_rules(_type_name: str) -> Sequence[Rule]:
 
 
 class Shape:
-    """The check of one type. It compiles itself when first called, so that types may contain themselves."""
+    """Check and quick test of one type. They compile themselves when first called, so that types may contain themselves."""
 
-    __slots__ = ("check",)
+    __slots__ = ("check", "quick")
     check: Check
+    quick: Test
+
+    def test(self, value: Any) -> bool:
+        """The quick test, compiled or not."""
+        return self.quick(value)
 
     def __init__(self, compiler: "Compiler", type_name: str) -> None:
-        def first(value: Any, path: Path, report: Report) -> None:
+        def first_check(value: Any, path: Path, report: Report) -> None:
             self.check = compiler.compile(type_name)
             self.check(value, path, report)
 
-        self.check = first
+        def first_test(value: Any) -> bool:
+            self.quick = compiler.compile_quick(type_name)
+            return self.quick(value)
+
+        self.check = first_check
+        self.quick = first_test
+
+
+class Judged(NamedTuple):
+    """Check and quick test of an element that asks more than its type does."""
+
+    check: Check
+    quick: Test
+
+    @property
+    def test(self) -> Test:
+        """The quick test, as a shape has it."""
+        return self.quick
 
 
 class Compiler:
@@ -78,14 +124,16 @@ class Compiler:
         is_resource = definitions.types[type_name].kind == "resource"
         elements = definitions.elements(type_name).values()
         made = [each for element in elements for each in self._fields(type_name, element)]
-        tests = {key: test for key, test, _ in made if test is not None}
-        handlers = {key: handler for key, _, handler in made}
+        tests = {each.key: each.test for each in made if each.test is not None}
+        handlers = {each.key: each.handler for each in made}
         if is_resource:
             tests["resourceType"] = frozenset([type_name]).__contains__
+            tests |= {each.key: each.quick for each in made if each.quick is not None}
+            handlers |= {each.key: _quickly(each.beside, each.handler) for each in made if each.beside is not None}
         required = tuple(element.name for element in elements if element.min and not element.is_choice)
         required_choices = [(element.name, _choice_names(element)) for element in elements if element.min and element.is_choice]
         test_for, handler_for = tests.get, handlers.get
-        rules = tuple(self.rules(type_name))
+        rules = tuple(rule.ask if isinstance(rule, Quiet) else rule for rule in self.rules(type_name))
         unknown = _unknown(definitions, type_name, handlers)
 
         def check(value: Any, path: Path, report: Report) -> None:
@@ -118,63 +166,123 @@ class Compiler:
 
         return check
 
+    def compile_quick(self, type_name: str) -> Test:
+        """The quick test of a type that is no resource: True only where the check would find nothing and no rule need be asked."""
+        elements = self.definitions.elements(type_name).values()
+        rules = [rule if isinstance(rule, Quiet) else None for rule in self.rules(type_name)]
+        asked = [rule for rule in rules if rule is not None]
+        if len(asked) < len(rules):
+            return _never
+        keys = frozenset[str]().union(*(rule.keys for rule in asked))
+        made = [each for element in elements for each in self._fields(type_name, element) if each.key not in keys]
+        test_for = {each.key: each.quick for each in made if each.quick is not None}.get
+        beside_for = {each.key: each.beside for each in made if each.beside is not None}.get
+        required = tuple(element.name for element in elements if element.min and not element.is_choice)
+        required_choices = tuple(_choice_names(element) for element in elements if element.min and element.is_choice)
+        conditions = tuple(rule.holds for rule in asked if rule.holds is not None)
+
+        def quick(value: Any) -> bool:
+            if type(value) is not dict or (len(value) < 2 and (not value or "id" in value)):
+                return False
+            try:
+                for key, item in value.items():
+                    test = test_for(key)
+                    if test is None or not test(item):
+                        beside = beside_for(key)
+                        if beside is None or not beside(item, value):
+                            return False
+            except TypeError:  # no string where a code is wanted
+                return False
+            for name in required:
+                if name not in value:
+                    return False
+            for names in required_choices:
+                if names.isdisjoint(value):
+                    return False
+            for holds in conditions:  # noqa: SIM110 - a generator costs twice the loop
+                if not holds(value):
+                    return False
+            return True
+
+        return quick
+
     def rules(self, type_name: str) -> Sequence[Rule]:
         """What is asked of every object of the type, after its elements."""
         return (*_BUILT_IN.get(type_name, ()), *self._rules(type_name))
 
     def _fields(self, owner: str, element: Element) -> Sequence[Field]:
-        """(JSON key, quick test or None, handler) of an element; made once, however many types inherit it."""
-        made = self._made.get(id(element))
+        """One field for each JSON key of an element; made once, however many types inherit it."""
+        made = self._made.get(id(element)) if owner != "Extension" else None  # whose own extensions may have a relative url
         if made is None:
             made = [each for key, type_name in element.json_names.items() for each in self._field(owner, element, key, type_name)]
             if element.is_choice:
                 names = _choice_names(element)
-                made = [(key, None, _one_choice(element, names, key, handler, test)) for key, test, handler in made]
-            self._made[id(element)] = made
+                made = [_one_choice(element, names, each) for each in made]
+            if owner != "Extension":
+                self._made[id(element)] = made
         return made
 
     def _field(self, owner: str, element: Element, key: str, type_name: str) -> Iterator[Field]:
         if type_name == "xhtml":
-            yield key, None, _narrative
-        elif type_name == "Resource":
-            yield key, None, fields.complex_field(element, self._contained if element.name == "contained" else self.resource)
+            yield Field(key, _narrative, narrative.passes, narrative.passes)
+        elif type_name == "Resource":  # judged by itself, in a scope of its own
+            judged = Judged(self._contained if element.name == "contained" else self.resource, _never)
+            yield Field(key, fields.complex_field(element, judged))
         elif type_name in self.definitions.primitives:
             codes = self._code_list(element) if type_name == "code" else None
-            test = fields.test_of(type_name, codes)
-            yield key, fields.many(test) if element.is_list else test, fields.refused(element, type_name, codes, test)
-            yield "_" + key, None, fields.companion(element, key, self._companion)
-        elif bounds := self._with_bounds(owner, element, type_name):
-            yield key, None, fields.complex_field(element, bounds)
+            one = fields.test_of(type_name, codes)
+            test = fields.many(one) if element.is_list else one
+            beside = fields.many_beside(one, "_" + key) if element.is_list else None
+            yield Field(key, fields.refused(element, type_name, codes, one), test, test, beside)
+            beside = fields.companion_beside(element, key, self.shape("Element"))
+            yield Field("_" + key, fields.companion(element, key, self._companion), beside=beside)
         else:
-            yield key, None, fields.plain_field(element, self.shape(type_name))
+            shape = self._bounded(owner, element, type_name)
+            quick = fields.every(shape) if element.is_list else shape.test
+            yield Field(key, fields.complex_field(element, shape), quick=quick)
 
-    def _with_bounds(self, owner: str, element: Element, type_name: str) -> Check | None:
-        """The check of the type, and what this element asks beyond it: reference targets, a required code list."""
+    def _bounded(self, owner: str, element: Element, type_name: str) -> "Shape | Judged":
+        """The shape of the type, and what this element asks beyond it: reference targets, a required code list."""
         shape = self.shape(type_name)
         definitions = self.definitions
         if type_name == "Reference":
             targets = targets_of(owner, element)
+            usual = targets or definitions.resources
 
             def bounded_reference(value: Any, path: Path, report: Report) -> None:
                 shape.check(value, path, report)
                 if type(value) is dict and "reference" in value:
                     reference = value["reference"]
-                    if type(reference) is not str or reference.partition("/")[0] not in targets:
+                    if type(reference) is not str or not is_usual(reference, usual):
                         check_target(reference, targets, (path, "reference"), report, definitions)
 
-            return bounded_reference
+            def quick_reference(value: Any) -> bool:
+                return shape.quick(value) and ("reference" not in value or is_usual(value["reference"], usual))
+
+            return Judged(bounded_reference, quick_reference)
+        if type_name == "Extension" and owner != "Extension":
+
+            def outer_extension(value: Any, path: Path, report: Report) -> None:
+                shape.check(value, path, report)
+                if type(value) is dict and type(value.get("url")) is str and ":" not in value["url"]:
+                    problem = "The url of an extension must be absolute, unless it is inside another extension."
+                    report.add("value", (path, "url"), problem)
+
+            return Judged(outer_extension, lambda value: shape.quick(value) and ":" in value["url"])
         if element.codes and type_name in ("CodeableConcept", "Coding"):
             value_set = definitions.value_sets[element.codes]
             pairs = frozenset((system, code) for system, codes in value_set.items() for code in codes)
 
+            def has_code(value: Any) -> bool:
+                return _any_of([value] if type_name == "Coding" else value.get("coding"), pairs)
+
             def bounded_concept(value: Any, path: Path, report: Report) -> None:
                 shape.check(value, path, report)
-                codings = [value] if type_name == "Coding" else value.get("coding", []) if type(value) is dict else []
-                if not _any_of(codings, pairs):
+                if type(value) is not dict or not has_code(value):
                     report.add("code-invalid", path, f"One coding must be from {element.codes}.")
 
-            return bounded_concept
-        return None
+            return Judged(bounded_concept, lambda value: shape.quick(value) and has_code(value))
+        return shape
 
     def _companion(self, value: Any, path: Path, report: Report) -> None:
         if type(value) is dict and "id" in value and len(value) == 1:  # not empty: it belongs to a value
@@ -209,8 +317,9 @@ def _choice_names(element: Element) -> frozenset[str]:
     return frozenset(each for name in element.json_names for each in (name, "_" + name))
 
 
-def _one_choice(element: Element, names: frozenset[str], key: str, handler: Handler, test: Test | None) -> Handler:
+def _one_choice(element: Element, names: frozenset[str], field: Field) -> Field:
     """A choice may be made once: the first of two keys in the object reports both."""
+    key, test, handler = field.key, field.test, field.handler
     bare = key.removeprefix("_")
     others = names - {bare, "_" + bare}
 
@@ -223,7 +332,31 @@ def _one_choice(element: Element, names: frozenset[str], key: str, handler: Hand
         if test is None or not fields.passes(test, value):
             handler(value, holder, path, report)
 
-    return guarded
+    def beside(value: Any, holder: Mapping[str, Any]) -> bool:
+        return others.isdisjoint(holder) and (
+            (field.quick is not None and field.quick(value)) or (field.beside is not None and field.beside(value, holder))
+        )
+
+    return Field(key, guarded, beside=beside)
+
+
+def _quickly(beside: Beside, handler: Handler) -> Handler:
+    """The handler of a resource's element, with the test that sees the resource before it."""
+
+    def quickly(value: Any, holder: Mapping[str, Any], path: Path, report: Report) -> None:
+        try:
+            if beside(value, holder):
+                return
+        except TypeError:
+            pass
+        handler(value, holder, path, report)
+
+    return quickly
+
+
+def _never(_value: Any) -> bool:
+    """The quick test of what must always be checked."""
+    return False
 
 
 def _unknown(definitions: Definitions, type_name: str, handlers: Mapping[str, Handler]) -> Callable[[str, Path, Report], None]:
@@ -253,14 +386,17 @@ def _pair(coding: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _extension(value: Mapping[str, Any], path: Path, report: Report) -> None:
-    has_value = len(value) > ("url" in value) + ("extension" in value) + ("id" in value)
-    if has_value == ("extension" in value):
-        problem = "both a value and extensions; keep one" if has_value else "neither a value nor extensions; give it one"
+    if not _is_either(value):
+        problem = (
+            "both a value and extensions; keep one" if "extension" in value else "neither a value nor extensions; give it one"
+        )
         report.add("invariant", path, f"The extension has {problem} (ext-1).")
-    url = value.get("url")
-    nested = path[0] is not None and path[0][1] in ("extension", "modifierExtension")
-    if type(url) is str and ":" not in url and not nested:
-        report.add("value", (path, "url"), "The url of an extension must be absolute, unless it is inside another extension.")
 
 
-_BUILT_IN: Mapping[str, Sequence[Rule]] = {"Extension": (_extension,)}
+def _is_either(value: Mapping[str, Any]) -> bool:
+    """Whether an extension has a value or extensions, and not both."""
+    has_parts = "extension" in value
+    return has_parts != (len(value) > has_parts + ("url" in value) + ("id" in value) + ("_url" in value))
+
+
+_BUILT_IN: Mapping[str, Sequence[Rule]] = {"Extension": (Quiet(_extension, holds=_is_either),)}

@@ -14,12 +14,17 @@ from app.fhir.validation.report import Path, Report
 
 Handler = Callable[[Any, Mapping[str, Any], Path, Report], None]
 Check = Callable[[Any, Path, Report], None]
+Beside = Callable[[Any, Mapping[str, Any]], bool]  # a quick test that sees the object in which the value stands
 
 
 class HasCheck(Protocol):
-    """Whatever has a check, perhaps not compiled yet."""
+    """Whatever has a check and a quick test, perhaps not compiled yet."""
 
-    check: Check
+    @property
+    def check(self) -> Check: ...
+
+    @property
+    def quick(self) -> Test: ...
 
 
 _EMPTY_LIST = "The array is empty: leave the element out, or give it an item."
@@ -55,6 +60,53 @@ def many(test: Test) -> Test:
         return True
 
     return all_pass
+
+
+def every(shape: HasCheck) -> Test:
+    """The quick test of an array of objects."""
+
+    def all_pass(values: Any) -> bool:
+        if type(values) is not list or not values:
+            return False
+        quick = shape.quick
+        for value in values:  # noqa: SIM110 - a generator costs twice the loop
+            if not quick(value):
+                return False
+        return True
+
+    return all_pass
+
+
+def many_beside(test: Test, companions: str) -> Beside:
+    """The test of an array in which a null may stand where the companion has an item."""
+
+    def passes_beside(values: Any, holder: Mapping[str, Any]) -> bool:
+        partners = holder.get(companions)
+        if type(values) is not list or type(partners) is not list or len(partners) != len(values):
+            return False
+        return all(partners[at] is not None if value is None else test(value) for at, value in enumerate(values))
+
+    return passes_beside
+
+
+def companion_beside(element: Element, key: str, shape: HasCheck) -> Beside:
+    """The test of a companion: extensions, or an id beside a value."""
+
+    def one(value: Any, has_value: bool) -> bool:
+        if has_value and type(value) is dict and len(value) == 1 and "id" in value:
+            return primitives.is_string(value["id"])
+        return shape.quick(value) and "extension" in value
+
+    def single(value: Any, holder: Mapping[str, Any]) -> bool:
+        return one(value, holder.get(key) is not None)
+
+    def repeated(values: Any, holder: Mapping[str, Any]) -> bool:
+        partners = holder.get(key)
+        if type(values) is not list or type(partners) is not list or len(partners) != len(values):
+            return False
+        return all(value is None or one(value, partners[at] is not None) for at, value in enumerate(values))
+
+    return repeated if element.is_list else single
 
 
 def refused(element: Element, type_name: str, codes: frozenset[str] | None, test: Test) -> Handler:
@@ -117,30 +169,8 @@ def companion(element: Element, key: str, check_element: Check) -> Handler:
     return repeated if element.is_list else single
 
 
-def complex_field(element: Element, check: Check) -> Handler:
+def complex_field(element: Element, shape: HasCheck) -> Handler:
     """An object, or a list of them."""
-    name = element.name
-
-    def single(value: Any, _holder: Mapping[str, Any], path: Path, report: Report) -> None:
-        if type(value) is list:
-            report.add("structure", (path, name), _NOT_MANY)
-        else:
-            check(value, (path, name), report)
-
-    def repeated(values: Any, _holder: Mapping[str, Any], path: Path, report: Report) -> None:
-        if type(values) is not list:
-            report.add("structure", (path, name), _NOT_LIST)
-            return
-        if not values:
-            report.add("structure", (path, name), _EMPTY_LIST)
-        for index, value in enumerate(values):
-            check(value, (path, name, index), report)
-
-    return repeated if element.is_list else single
-
-
-def plain_field(element: Element, shape: "HasCheck") -> Handler:
-    """As `complex_field`, for the many elements that ask nothing beyond their type: one call less."""
     name = element.name
 
     def single(value: Any, _holder: Mapping[str, Any], path: Path, report: Report) -> None:

@@ -15,7 +15,7 @@ from app.fhir.fhirpath import compile as compile_fhirpath
 from app.fhir.fhirpath.code import Test
 from app.fhir.fhirpath.environment import MAX_STEPS
 from app.fhir.fhirpath.syntax import Call, Index, Member, Special, Syntax, Variable
-from app.fhir.validation.compiler import Rule
+from app.fhir.validation.compiler import Quiet, Rule
 from app.fhir.validation.report import Path, Report
 
 ELSEWHERE: Mapping[str, str] = {
@@ -88,7 +88,7 @@ def rules_of(definitions: Definitions, type_name: str, *, warnings: bool = True)
     if "DomainResource" in definitions.ancestors(type_name):
         yield referenced_from_somewhere
     if type_name == "Reference":
-        yield local_reference
+        yield Quiet(local_reference, holds=_leads_out)
     asked = [Question(definitions, type_name, rule) for rule in definitions.invariants(type_name) if is_asked(rule)]
     if asked:
         yield _on_object(type_name, asked)
@@ -126,7 +126,7 @@ def _on_element(definitions: Definitions, name: str, key: str, kind: str, elemen
             for question in asked:
                 question.ask(node, env, where, report)
 
-    return rule
+    return Quiet(rule, frozenset([key]))
 
 
 def referenced_from_somewhere(value: Mapping[str, Any], path: Path, report: Report) -> None:
@@ -168,6 +168,10 @@ def local_reference(value: Mapping[str, Any], path: Path, report: Report) -> Non
         report.add(
             "invariant", (path, "reference"), "'#' names the container, but this resource is not contained in another (ref-1)."
         )
+
+
+def _leads_out(value: Mapping[str, Any]) -> bool:
+    return "reference" not in value or value["reference"][:1] != "#"
 
 
 def _sentence(human: str) -> str:

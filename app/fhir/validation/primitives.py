@@ -32,9 +32,15 @@ _NO_XML = r"\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff"  # characters t
 _odd = re.compile(rf"[{_NO_XML}]").search
 _blank = re.compile(rf"[\s\x7f{_NO_XML}]").search
 
+_SHORT = frozenset(["04", "06", "09", "11"])
+
 
 def _real_day(text: str) -> bool:
-    return text[8:10] <= "28" or int(text[8:10]) <= calendar.monthrange(int(text[:4]), int(text[5:7]))[1]
+    """Of a text that one of the patterns above has matched."""
+    day, month = text[8:10], text[5:7]
+    if day <= "28" or (day <= "30" and month != "02"):
+        return True
+    return calendar.isleap(int(text[:4])) and day == "29" if month == "02" else month not in _SHORT
 
 
 def is_boolean(value: Any) -> bool:
@@ -42,9 +48,7 @@ def is_boolean(value: Any) -> bool:
 
 
 def is_string(value: Any) -> bool:
-    if type(value) is not str or not value:
-        return False
-    return len(value) <= MAX_STRING and (value.isprintable() or _odd(value) is None)
+    return type(value) is str and 0 < len(value) <= MAX_STRING and (value.isprintable() or _odd(value) is None)
 
 
 def is_date(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """Whether a Reference may point where it points. Quick for the usual `Type/id`; slower only when something looks odd."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from app.fhir.definitions import Definitions, Element
@@ -27,6 +27,12 @@ def targets_of(type_name: str, element: Element) -> frozenset[str]:
         return frozenset()
     more = BEYOND_THE_TABLE.get((type_name, element.name))
     return frozenset(element.targets) | (frozenset([more]) if more else frozenset())
+
+
+def is_usual(reference: str, kinds: Container[str]) -> bool:
+    """Whether it is `Type/id` of one of those types: what most references are, and nothing to object to."""
+    kind, _, identity = reference.partition("/")
+    return kind in kinds and _ID(identity) is not None
 
 
 def check_target(reference: Any, targets: frozenset[str], path: Path, report: Report, definitions: Definitions) -> None:

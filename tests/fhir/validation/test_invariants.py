@@ -241,7 +241,7 @@ def test_a_thousand_contained_resources_are_judged_in_one_walk() -> None:
     assert breaches(patient) == {"dom-3": "Patient.contained[999]"}
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_what_is_passed_over_would_have_held(data: st.DataObject) -> None:
     """The shortcut by elements present gives what asking gives, on objects with any choice of an object's own elements."""
