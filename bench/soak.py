@@ -165,7 +165,9 @@ async def _verdict(site: Site, samples: Sequence[Sample], limit: float) -> bool:
     """Prints what was seen of a store; whether anything is wrong."""
     failed = False
     load = site.load
-    _say(f"\n{site.name}: {sum(load.answers.values())} requests, {sum(load.wrong.values())} wrong answers {dict(load.wrong)}")
+    _say(
+        f"\n{site.name}: {sum(load.answers.values())} requests, {load.left_out} left out, wrong answers: {dict(load.wrong) or 'none'}"
+    )
     settled, lost = await site.settled(), await load.lost()
     _say(f"  feed: {'consumers came to its end' if settled else 'consumers did not come to its end'}; lost: {lost or 'nothing'}")
     failed |= bool(load.wrong) or bool(lost) or not settled

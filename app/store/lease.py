@@ -1,6 +1,7 @@
 """A lease: one holder at a time over all processes, and another takes over when the holder is gone.
 
-A lease only saves double work. What must happen exactly once is guarded by compare-and-set in the commit itself.
+A lease only saves double work. What must happen exactly once is guarded by compare-and-set in the commit itself. So a lease that ends further ahead
+than any could was written by a clock that has been put right since: nobody waits for it.
 """
 
 import msgspec
@@ -27,10 +28,10 @@ class Lease:
     async def hold(self) -> bool:
         """Take or renew it. False while another holds it. Costs a commit once in a third of its time, else nothing."""
         now = clock.micros()
-        if self._until - now > self._for * 2 // 3:
+        if self._for * 2 // 3 < self._until - now <= self._for:
             return True
         record = await self._store.get_record(SYSTEM, KIND, self._name)
-        if record is not None and record.body != self._body and (record.due or 0) > now:
+        if record is not None and record.body != self._body and now < (record.due or 0) <= now + 2 * self._for:
             return False
         revision = record.revision if record else 0
         try:

@@ -154,6 +154,21 @@ async def test_a_lease_has_one_holder_until_it_ends(store: Store, monkeypatch: p
     assert await one.hold()
 
 
+async def test_a_lease_outlives_no_clock_that_is_put_right(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = 10**15
+    monkeypatch.setattr("app.clock.micros", lambda: time)
+    one, other = Lease(store, "x", 10), Lease(store, "x", 10)
+    assert [await one.hold(), await other.hold()] == [True, False]
+    time -= 5 * 3600 * 10**6
+    assert [await one.hold(), await other.hold()] == [True, False]  # the holder renews it by the new time
+    time -= 5 * 3600 * 10**6
+    assert [await other.hold(), await one.hold()] == [True, False]  # the holder died; nobody waits five hours
+    time += 10 * 3600 * 10**6
+    assert [await other.hold(), await one.hold()] == [True, False]
+    time -= 1_000_000
+    assert [await other.hold(), await one.hold()] == [True, False]  # a second between two machines is no reason to take it
+
+
 async def test_a_store_that_fails_for_a_while_holds_nothing_up_for_good(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.store.consumer.UNAVAILABLE_WAIT", 0.01)
 
