@@ -13,7 +13,7 @@ from app.store.mongo.connection import translate
 from app.store.mongo.search import STORED
 from app.store.mongo.words import Document
 
-AT_ONCE = 2  # look-ups under way
+AT_ONCE = 4  # look-ups under way
 MAX_NAMES = 200  # of one look-up
 
 _Waiting = list["asyncio.Future[Document | None]"]
