@@ -24,7 +24,7 @@ COMMANDS = {
     "user": ("app.commands.identities", "user", "Staff users."),
     "rebuild": ("app.commands.upkeep", "rebuild", "Make everything derived anew from the resources."),
     "copy": ("app.commands.copy", "copy", "Copy a store into another, compared at the end."),
-    "backup": ("app.commands.copy", "backup", "Keep the store in a file, while it is in use."),
+    "backup": ("app.commands.backup", "backup", "Keep the store in a file, while it is in use."),
     "restore": ("app.commands.copy", "restore", "Bring a backup back into an empty store."),
     "check": ("app.commands.upkeep", "check", "Say whatever in the store does not agree."),
 }

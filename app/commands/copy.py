@@ -1,4 +1,4 @@
-"""`csor copy`, `csor backup`, `csor restore`: a store moved, kept, brought back; each compared with what it came from before it is called done."""
+"""`csor copy` and `csor restore`: a store moved, or brought back; compared with what it came from before it is called done."""
 
 from pathlib import Path
 from typing import cast
@@ -35,33 +35,7 @@ def copy(source: str, target: str) -> None:
       csor copy --from 'mongodb://a,b,c/csor?replicaSet=rs0' --to sqlite:////srv/csor.db
     """
     _require_different(source, target)
-    _tell(run(_copied(source, target)), public_url(target))
-
-
-@click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@store_options
-def backup(file: Path, store_url: str) -> None:
-    """Write the store into FILE, which must not exist, while the server goes on. The file is an SQLite store in itself.
-
-    \b
-    Examples:
-      csor backup /backup/csor-2026-11-23.db
-      csor backup /backup/csor.db --store 'mongodb://a,b,c/csor?replicaSet=rs0'
-    """
-    if file.exists():
-        raise click.ClickException(f"{file} is there already: choose another name.")
-    if store_url.startswith("sqlite:///") and not Path(store_url.removeprefix("sqlite:///")).is_file():
-        raise click.ClickException(f"There is no store at {store_url}.")
-    part = file.with_name(file.name + ".part")  # never a half backup under the name of a whole one
-    if store_url.startswith("sqlite:"):
-        for leftover in _files(part):
-            leftover.unlink(missing_ok=True)
-        versions = run(_kept(store_url, part))
-        click.echo(f"{versions} versions are kept in {file}.")
-    else:
-        _tell(run(_copied(store_url, f"sqlite:///{part.resolve()}")), str(file))
-    part.rename(file)
+    tell(run(copied(source, target)), public_url(target))
 
 
 @click.command()
@@ -77,10 +51,11 @@ def restore(file: Path, store_url: str) -> None:
     """
     source = f"sqlite:///{file.resolve()}"
     _require_different(source, store_url)
-    _tell(run(_copied(source, store_url)), public_url(store_url))
+    tell(run(copied(source, store_url)), public_url(store_url))
 
 
-async def _copied(source: str, target: str) -> Outcome:
+async def copied(source: str, target: str) -> Outcome:
+    """Moves and compares, with a bar on stderr."""
     with Progress(console=Console(stderr=True), transient=True) as bar:
         tasks = {name: bar.add_task(word, total=None) for name, word in _WORDS.items()}
         async with opened(source) as one, opened(target) as other:
@@ -91,28 +66,13 @@ async def _copied(source: str, target: str) -> Outcome:
             )
 
 
-async def _kept(url: str, part: Path) -> int:
-    from app.store.sqlite.store import SQLiteStore
-
-    async with opened(url) as store:
-        await cast(SQLiteStore, store).backup(str(part))
-    async with opened(f"sqlite:///{part.resolve()}") as kept:
-        findings = await kept.check()
-        if any("SQLite says" in finding or "damaged" in finding for finding in findings):
-            raise click.ClickException("The backup is damaged, and so probably is the store: run `csor check`.")
-        return await kept.feed_head()
-
-
-def _files(path: Path) -> list[Path]:
-    return [path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")]
-
-
 def _require_different(source: str, target: str) -> None:
     if source == target:
         raise click.ClickException("A store cannot be copied into itself.")
 
 
-def _tell(outcome: Outcome, where: str) -> None:
+def tell(outcome: Outcome, where: str) -> None:
+    """What became of it. Raises ClickException if anything differs."""
     for sentence in outcome.differences[:20]:
         click.echo(sentence)
     if outcome.differences:
