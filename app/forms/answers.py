@@ -18,7 +18,7 @@ from app.fhir import ucum
 from app.fhir.definitions import r4
 from app.forms.expressions import Evaluate
 from app.forms.expressions import limit as worked_out
-from app.forms.items import CORE, SDC, VALUE_KEYS, Item, extension, extensions, same_coding
+from app.forms.items import CORE, SDC, Item, extension, extensions, same_coding
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _URL = re.compile(rf"urn:uuid:{_UUID}|(?!urn:uuid:)[A-Za-z][A-Za-z0-9+.-]+:[^\s\\]+|[A-Za-z0-9./_~%-]+")  # relative ones too
@@ -50,16 +50,8 @@ def type_of_answer(item: Item, key: str, value: Any) -> Broken | None:
         return Broken(
             "invalidType", "structure", f"“{item.label}” has the type 'question', which is abstract and takes no answer."
         )
-    allowed = {VALUE_KEYS.get(item.type, "")}
-    if item.type in ("choice", "open-choice"):
-        options = {
-            next((name for name in option if name.startswith("value")), "") for option in item.json.get("answerOption") or ()
-        }
-        allowed = (options - {""}) or allowed
-        if item.type == "open-choice":
-            allowed.add("valueString")
-    if key not in allowed:
-        names = " or ".join(sorted(name.removeprefix("value") for name in allowed if name)) or "no answer"
+    if key not in item.takes:
+        names = " or ".join(sorted(name.removeprefix("value") for name in item.takes if name)) or "no answer"
         return Broken(
             "invalidAnswerType",
             "structure",
@@ -80,8 +72,8 @@ def type_of_answer(item: Item, key: str, value: Any) -> Broken | None:
 
 def _options(item: Item, questionnaire: Mapping[str, Any], options: Options | None) -> Sequence[Any] | None:
     """All values that the item offers, or None where that is open or not known."""
-    if listed := item.json.get("answerOption"):
-        return [next((value for key, value in option.items() if key.startswith("value")), None) for option in listed]
+    if item.offered:
+        return item.offered
     value_set = item.json.get("answerValueSet")
     if not value_set:
         return None
@@ -161,12 +153,11 @@ def _shown(limit: Any) -> str:
 
 def limits(item: Item, value: Any, options: Options | None = None, evaluate: Evaluate | None = None) -> Iterator[Broken]:
     """Length, pattern, range, precision and attachment limits."""
-    json = item.json
     if isinstance(value, str):
         yield from _text_limits(item, value)
     for name, wrong, word in (("minValue", lambda a, b: a < b, "at least"), ("maxValue", lambda a, b: a > b, "at most")):
         for url in (CORE + name, SDC + "sdc-questionnaire-" + name.replace("Value", "Quantity")):
-            limit = worked_out(json, url, evaluate)
+            limit = worked_out(item.json, url, evaluate) if url in item.urls else None
             if isinstance(limit, Mapping) and isinstance(value, Mapping) and ucum.convert(1, _unit(value), _unit(limit)) is None:
                 yield Broken(
                     f"{name}IncompatUnits", "value", f"“{item.label}” must be {word} {_shown(limit)}, in a unit like it."
@@ -174,7 +165,7 @@ def limits(item: Item, value: Any, options: Options | None = None, evaluate: Eva
             pair = _limit(value, limit) if limit is not None else None
             if pair and wrong(*pair):
                 yield Broken(name, "value", f"“{item.label}” must be {word} {_shown(limit)}.")
-    places = extension(json, f"{CORE}maxDecimalPlaces")
+    places = extension(item.json, f"{CORE}maxDecimalPlaces") if item.urls else None
     number = value.get("value") if isinstance(value, Mapping) else value
     if places is not None and isinstance(number, Decimal) and -int(number.as_tuple().exponent) > places:
         yield Broken("maxDecimalPlaces", "value", f"“{item.label}” takes at most {places} decimal places.")
@@ -185,10 +176,10 @@ def limits(item: Item, value: Any, options: Options | None = None, evaluate: Eva
     if item.type == "url" and isinstance(value, str) and not _URL.fullmatch(value):
         yield Broken("invalidUrlValue", "value", f"“{item.label}” must be a web address, such as https://example.org/page.")
     if item.type == "quantity" and isinstance(value, Mapping):
-        units = list(extensions(json, f"{CORE}questionnaire-unitOption"))
+        units = list(extensions(item.json, f"{CORE}questionnaire-unitOption"))
         if units and not any(same_coding(value, unit) or value.get("unit") == unit.get("display") for unit in units):
             yield Broken("invalidUnit", "code-invalid", f"“{item.label}” does not take this unit.")
-        listed = extension(json, f"{CORE}questionnaire-unitValueSet")
+        listed = extension(item.json, f"{CORE}questionnaire-unitValueSet")
         known = options(str(listed)) if options and listed else None
         if known is not None and not any(same_coding(value, unit) for unit in known):
             yield Broken("invalidUnitValueSet", "code-invalid", f"“{item.label}” does not take this unit.")
@@ -206,14 +197,14 @@ def _compiled(pattern: str) -> Any:
 
 
 def _text_limits(item: Item, value: str) -> Iterator[Broken]:
-    longest, shortest = item.json.get("maxLength"), extension(item.json, f"{CORE}minLength")
+    longest, shortest = item.json.get("maxLength"), extension(item.json, f"{CORE}minLength") if item.urls else None
     if isinstance(longest, int) and len(value) > longest:
         yield Broken("maxLength", "too-long", f"“{item.label}” takes at most {longest} characters; this has {len(value)}.")
     if isinstance(shortest, int) and len(value) < shortest:
         yield Broken("minLength", "value", f"“{item.label}” needs at least {shortest} characters.")
     if item.type == "string" and ("\n" in value or "\r" in value):
         yield Broken("invalidNewLine", "value", f"“{item.label}” takes one line.")
-    pattern = extension(item.json, f"{CORE}regex")
+    pattern = extension(item.json, f"{CORE}regex") if item.urls else None
     if pattern:
         compiled = _compiled(str(pattern))
         if compiled is not None and compiled.fullmatch(value) is None:

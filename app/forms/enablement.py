@@ -97,7 +97,7 @@ class Enablement:
         return known
 
     def _own(self, item: Item, scopes: Sequence[Scope]) -> bool:
-        expression = extension(item.json, EXPRESSION)
+        expression = extension(item.json, EXPRESSION) if EXPRESSION in item.urls else None
         if expression:
             try:
                 compiled = fhirpath(expression.get("expression", ""))

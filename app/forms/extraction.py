@@ -15,7 +15,7 @@ from app.fhir.errors import BusinessRule, Invalid
 from app.fhir.fhirpath import compile as fhirpath
 from app.forms.enablement import without_disabled
 from app.forms.items import SDC, Form, Item, answer_value, children_of, extension, extensions, form, part
-from app.forms.template import fill
+from app.forms.template import Filler, prepare
 
 _TEMPLATE = f"{SDC}sdc-questionnaire-templateExtract"
 _BUNDLE = f"{SDC}sdc-questionnaire-templateExtractBundle"
@@ -96,8 +96,8 @@ class _Extraction:
         for item in items:
             for number, child in enumerate(below.get(item.link_id, ())):
                 here = f"{path}/{item.link_id}:{number}"
-                own = self.allocated(item.json, variables, here)
-                for template in extensions(item.json, _TEMPLATE):
+                own = self.allocated(item.json, variables, here) if _ALLOCATE in item.urls else variables
+                for template in extensions(item.json, _TEMPLATE) if _TEMPLATE in item.urls else ():
                     for repetition, focus in enumerate(_repetitions(item, child)):
                         self.template(template, focus, own, f"{here}.{repetition}")
                 self.observe(item, child, here)
@@ -122,11 +122,17 @@ class _Extraction:
             name: value for name in ("ifNoneMatch", "ifModifiedSince", "ifMatch", "ifNoneExist") if (value := said(name))
         }
         id_, url = said("resourceId"), said("fullUrl")
-        for number, resource in enumerate(fill(self.contained[source], focus, evaluate)):
+        for number, resource in enumerate(self.filler(source)(focus, evaluate)):
             if id_:
                 resource["id"] = id_
             own = url if url and not number else self.full_url(source, path, str(number))
             self.add(source, own, resource, conditions)
+
+    def filler(self, source: str) -> Filler:
+        known = self.form.fillers.get(source)
+        if known is None:
+            known = self.form.fillers[source] = prepare(self.contained[source])
+        return known
 
     def named(self, reference: Any) -> str:
         name = str((reference or {}).get("reference", "")).removeprefix("#")
@@ -139,7 +145,7 @@ class _Extraction:
     def bundle(self, reference: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
         """All entries of a template that is a whole Bundle."""
         source = self.named(reference)
-        bundles = fill(self.contained[source], self.response, self.evaluator(variables))
+        bundles = self.filler(source)(self.response, self.evaluator(variables))
         for number, entry in enumerate(entry for bundle in bundles for entry in bundle.get("entry") or ()):
             resource = entry.get("resource") or {}
             url = entry.get("fullUrl") or self.full_url(source, str(number))
@@ -156,11 +162,14 @@ class _Extraction:
     def observe(self, item: Item, entry: Mapping[str, Any], path: str) -> None:
         """One Observation for each answer of a question that asks for it."""
         codes = item.json.get("code") or ()
+        if item.type == "group" or not codes:
+            return
         marked = [code for code in codes if extension(code, _OBSERVATION)]
-        wanted = next((flag for at in (item, *item.ancestors()) if (flag := extension(at.json, _OBSERVATION)) is not None), None)
+        flags = (extension(at.json, _OBSERVATION) for at in (item, *item.ancestors()) if _OBSERVATION in at.urls)
+        wanted = next((flag for flag in flags if flag is not None), None)
         if wanted is None:
             wanted = extension(self.form.questionnaire, _OBSERVATION)
-        if item.type == "group" or not (marked or codes) or not (marked or wanted):
+        if not (marked or wanted):
             return
         for number, answer in enumerate(entry.get("answer") or ()):
             key, value = answer_value(answer)

@@ -52,6 +52,9 @@ class Item:
     type: str
     repeats: bool
     conditional: bool  # has a condition of its own
+    urls: frozenset[str]  # of its extensions, so that what most items have not costs nothing to look for
+    offered: tuple[Any, ...]  # the values of its answerOptions
+    takes: frozenset[str]  # names of the value[x] that answer it
     children: list["Item"] = field(default_factory=list)
 
     @property
@@ -73,6 +76,7 @@ class Form(NamedTuple):
     questionnaire: Mapping[str, Any]
     roots: Sequence[Item]
     by_link: Mapping[str, Item]
+    fillers: dict[str, Any]  # of its templates, by id: made when first used
 
 
 _KEPT = 32
@@ -102,8 +106,17 @@ def _indexed(questionnaire: Mapping[str, Any]) -> Form:
         for index, entry in enumerate(entries):
             here = f"{path}.item[{index}]"
             conditional = "enableWhen" in entry or extension(entry, EXPRESSION) is not None
+            kind, options = str(entry.get("type", "")), [answer_value(option) for option in entry.get("answerOption") or ()]
             item = Item(
-                entry, parent, str(entry.get("linkId", "")), str(entry.get("type", "")), bool(entry.get("repeats")), conditional
+                json=entry,
+                parent=parent,
+                link_id=str(entry.get("linkId", "")),
+                type=kind,
+                repeats=bool(entry.get("repeats")),
+                conditional=conditional,
+                urls=frozenset(str(each.get("url")) for each in entry.get("extension") or ()),
+                offered=tuple(value for _, value in options),
+                takes=_takes(kind, {key for key, _ in options if key}),
             )
             if not item.link_id or item.link_id in by_link:
                 issues.append(Issue("error", "invalid", "Each item needs a linkId of its own.", f"{here}.linkId"))
@@ -115,7 +128,13 @@ def _indexed(questionnaire: Mapping[str, Any]) -> Form:
     roots = build(questionnaire.get("item") or (), None, "Questionnaire")
     if issues:
         raise Invalid(issues=issues)
-    return Form(questionnaire, roots, by_link)
+    return Form(questionnaire, roots, by_link, {})
+
+
+def _takes(kind: str, options: set[str]) -> frozenset[str]:
+    if kind not in ("choice", "open-choice"):
+        return frozenset((VALUE_KEYS.get(kind, ""),))
+    return frozenset((options or {VALUE_KEYS[kind]}) | ({"valueString"} if kind == "open-choice" else set()))
 
 
 def extension(element: Mapping[str, Any], url: str) -> Any:

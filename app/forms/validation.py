@@ -16,6 +16,7 @@ from app.forms.expressions import CALCULATED, CONSTRAINTS, Expressions, Variable
 from app.forms.items import CORE, Form, Item, ItemIssue, answer_value, extension, extensions, form, part, same_coding
 
 DRAFTS = ("in-progress", "stopped")
+LEAST, MOST = f"{CORE}questionnaire-minOccurs", f"{CORE}questionnaire-maxOccurs"
 
 
 def validate_response(
@@ -128,7 +129,9 @@ class _Validation:
         yield from self._counts(item, found, path)
         for here, child in found:
             within = [*scopes, child]
-            known = self.expressions.variables(item.json, child, {**variables, "qitem": item.json})
+            known = variables
+            if item.urls:
+                known = self.expressions.variables(item.json, child, {**variables, "qitem": item.json})
             if item.type == "group":
                 if child.get("answer"):
                     broken = rules.Broken(
@@ -144,16 +147,14 @@ class _Validation:
                     yield from self._answer(item, answer, f"{here}.answer[{number}]", child, known)
                     yield from self._level(item.children, answer, f"{here}.answer[{number}]", within, known)
                 yield from self._calculation(item, child, here, known)
-            yield from self._constraints(item.json, child, here, item.link_id, known)
+            if not item.urls.isdisjoint(CONSTRAINTS):
+                yield from self._constraints(item.json, child, here, item.link_id, known)
 
     def _counts(self, item: Item, found: Sequence[tuple[str, Mapping[str, Any]]], path: str) -> Iterator[Issue]:
         answered = [a for _, child in found for a in child.get("answer") or () if not rules.is_blank(*answer_value(a))]
         count = len([1 for _, child in found if child.get("item")]) if item.type == "group" else len(answered)
         place = found[0][0] if found else path
-        least, most = (
-            extension(item.json, f"{CORE}questionnaire-minOccurs"),
-            extension(item.json, f"{CORE}questionnaire-maxOccurs"),
-        )
+        least, most = (extension(item.json, url) if url in item.urls else None for url in (LEAST, MOST))
         if item.json.get("required") and not count:
             yield self._issue(item, rules.Broken("required", "required", f"“{item.label}” needs an answer."), place, missing=True)
         elif isinstance(least, int) and count < least:
@@ -165,13 +166,12 @@ class _Validation:
             )
         if (count > 1 and not item.repeats) or (len(found) > 1 and not (item.repeats and item.type == "group")):
             yield self._issue(item, rules.Broken("repeats", "business-rule", f"“{item.label}” takes one answer."), found[-1][0])
-        exclusive = [
-            next((value for key, value in option.items() if key.startswith("value")), None)
-            for option in item.json.get("answerOption") or ()
-            if extension(option, f"{CORE}questionnaire-optionExclusive")
-        ]
+        if count < 2:
+            return
+        options = item.json.get("answerOption") or ()
+        exclusive = [answer_value(option)[1] for option in options if extension(option, f"{CORE}questionnaire-optionExclusive")]
         values = [answer_value(answer)[1] for answer in answered]
-        if count > 1 and any(value == one or same_coding(value, one) for value in values for one in exclusive):
+        if any(value == one or same_coding(value, one) for value in values for one in exclusive):
             sentence = f"“{item.label}”: one of the chosen answers excludes all others."
             yield self._issue(item, rules.Broken("exclusiveAnswerOption", "business-rule", sentence), place)
 
@@ -198,9 +198,9 @@ class _Validation:
 
     def _calculation(self, item: Item, child: Mapping[str, Any], path: str, variables: Variables) -> Iterator[Issue]:
         """What nobody may change must be what the questionnaire works out; what may be changed need not."""
-        expression = extension(item.json, CALCULATED)
-        if expression is None or not item.json.get("readOnly"):
+        if CALCULATED not in item.urls or not item.json.get("readOnly"):
             return
+        expression = extension(item.json, CALCULATED)
         results = self.expressions.evaluate(expression, child, variables, item.link_id)
         given = [answer_value(answer)[1] for answer in child.get("answer") or ()]
         if results and given and not any(value == one or same_coding(value, one) for value in given for one in results):
