@@ -40,9 +40,10 @@ def free_port() -> int:
 class Member:
     """One `mongod`."""
 
-    def __init__(self, directory: Path, *more: str, replica_set: str | None = "csor") -> None:
+    def __init__(self, directory: Path, *more: str, replica_set: str | None = "csor", cache_gb: float = 0.25) -> None:
         self.port = free_port()
         self.directory = directory
+        self._cache_gb = cache_gb
         self._more = (*more, *(("--replSet", replica_set) if replica_set else ()))
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -55,7 +56,15 @@ class Member:
         assert found is not None
         self.directory.mkdir(parents=True, exist_ok=True)
         command = [found, "--dbpath", str(self.directory), "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
-        command += ["--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "128", "--quiet", "--logpath", str(self.directory / "log")]
+        command += [
+            "--wiredTigerCacheSizeGB",
+            str(self._cache_gb),
+            "--oplogSize",
+            "128",
+            "--quiet",
+            "--logpath",
+            str(self.directory / "log"),
+        ]
         command += ["--setParameter", "diagnosticDataCollectionEnabled=false", *self._more]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -78,8 +87,8 @@ class Member:
 class ReplicaSet:
     """Some members under one name, started and agreed on a primary."""
 
-    def __init__(self, directory: Path, members: int = 1) -> None:
-        self.members = [Member(directory / f"member{n}") for n in range(members)]
+    def __init__(self, directory: Path, members: int = 1, cache_gb: float = 0.25) -> None:
+        self.members = [Member(directory / f"member{n}", cache_gb=cache_gb) for n in range(members)]
 
     @property
     def url(self) -> str:
