@@ -1,7 +1,9 @@
 """Settings come from options, the environment and files, in this order; what is wrong is told in a sentence that holds no secret."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -51,3 +53,27 @@ def test_what_is_wrong_is_told(variables: dict[str, str], sentence: str) -> None
 def test_health_says_when_nobody_answers() -> None:
     said = CliRunner(env={"CSOR_PORT": "1"}).invoke(cli, ["health"])
     assert said.exit_code == 1 and "No server answers on 127.0.0.1:1." in said.output
+
+
+def leaves(command: click.Command, name: str = "csor") -> Iterator[tuple[str, click.Command]]:
+    """All commands that do something, with their names."""
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    context = click.Context(command)
+    for each in command.list_commands(context):
+        found = command.get_command(context, each)
+        assert found is not None
+        yield from leaves(found, f"{name} {each}")
+
+
+def test_every_command_finds_its_store_by_the_same_rules(secrets: Path) -> None:
+    """A command that looked in ./data while the server works on a replica set would register a sender that nobody knows."""
+    reading = [name for name, command in leaves(cli) if any(option.name == "store" for option in command.params)]
+    assert {"csor hl7 sender add", "csor hes import", "csor measure run", "csor client add", "csor backup", "csor load"} <= set(
+        reading
+    )
+    (secrets / "csor_store").write_text("nonsense://")
+    for arguments in (["hl7", "sender", "list"], ["hes", "errors"], ["measure", "fit"], ["client", "list"], ["check"]):
+        said = CliRunner().invoke(cli, arguments)
+        assert said.exit_code != 0 and "begin with 'nonsense'" in f"{said.output} {said.exception}", arguments

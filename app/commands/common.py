@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from app.fhir.errors import FHIRError
 from app.store.protocol import Store
 
 if TYPE_CHECKING:
@@ -65,6 +66,19 @@ async def opened(url: str) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.close()
+
+
+def on_store(url: str, work: Callable[[Store], Awaitable[Result]]) -> Result:
+    """What `work` makes of the open store. An error of the family is told in a sentence, exit code 1."""
+
+    async def opened_first() -> Result:
+        async with opened(url) as store:
+            return await work(store)
+
+    try:
+        return asyncio.run(opened_first())
+    except FHIRError as error:
+        raise click.ClickException("; ".join(str(issue) for issue in error.issues) or str(error)) from None
 
 
 def run(work: Coroutine[Any, Any, Result] | Awaitable[Result]) -> Result:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from app.measures.cli import measure
+from app.commands.measure import measure
 from app.outcomes import choice_experiment
 from app.outcomes.weights import demonstration
 from app.security.access import SYSTEM

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from app.intake.hes.cli import hes
+from app.commands.hes import hes
 from app.registry.patients import create_child
 from app.security.access import Access
 from app.store import open_store

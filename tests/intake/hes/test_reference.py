@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.intake.hes.cli import hes
+from app.commands.hes import hes
 from app.intake.hes.episodes import columns
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "hes.md").read_text()

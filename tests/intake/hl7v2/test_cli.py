@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from app.intake.hl7v2.cli import hl7
+from app.commands.hl7 import hl7
 from app.intake.hl7v2.inbox import KIND, Inbox
 from app.intake.hl7v2.mllp import Event
 from app.security.access import SYSTEM

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from app import names
+from app.commands.hl7 import hl7
 from app.content import MAPPINGS
 from app.intake.hl7v2 import ack, desk
-from app.intake.hl7v2.cli import hl7
 from app.intake.hl7v2.map.tables import table
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "hl7v2.md").read_text()

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import clock
+from app.commands.common import on_store, store_options
 from app.fhir import codec
 from app.fhir.errors import Conflict, FHIRError, PreconditionFailed
 from app.measures import artefacts, export, publishing
@@ -27,19 +28,9 @@ from app.outcomes.case_mix import Model, library_id
 from app.outcomes.weights import ATTRIBUTES, in_force
 from app.registry.consumer import CaseFactsConsumer
 from app.security.access import PUBLIC, SYSTEM
-from app.store import open_store
 from app.store.protocol import Store
 
 LEAST_SLOPE = 0.5  # of calibration, cross-validated: below it a model is mostly noise
-
-
-def _store_options(command: Any) -> Any:
-    for option in (
-        click.option("--store", "url", envvar="CSOR_STORE", default="", help="Store URL; without it the SQLite file in --data."),
-        click.option("--data", envvar="CSOR_DATA", type=click.Path(path_type=Path), default=Path("data"), help="Data directory."),
-    ):
-        command = option(command)
-    return command
 
 
 def _measure_option(command: Any) -> Any:
@@ -64,8 +55,8 @@ def measure() -> None:
 @measure.command()
 @click.option("--measure", default="", help="Only this measure; without it all that ship.")
 @click.option("--period", "span", nargs=2, default=None, help="First and last day of first operation; without it all cases.")
-@_store_options
-def fit(measure: str, span: tuple[str, str] | None, url: str, data: Path) -> None:
+@store_options
+def fit(measure: str, span: tuple[str, str] | None, store_url: str) -> None:
     """Fit the case-mix models on all cases with a known outcome, and put them in force.
 
     \b
@@ -85,7 +76,7 @@ def fit(measure: str, span: tuple[str, str] | None, url: str, data: Path) -> Non
         if not models:
             raise click.ClickException("No model could be fitted.")
 
-    _run(work, url, data)
+    _run(work, store_url)
 
 
 @measure.command()
@@ -98,8 +89,8 @@ def fit(measure: str, span: tuple[str, str] | None, url: str, data: Path) -> Non
 )
 @click.option("--published", is_flag=True, help="Leave out small numbers, as everyone but the hospital itself sees it.")
 @click.option("--keep", is_flag=True, help="Store a MeasureReport for each hospital: one as published, one for itself.")
-@_store_options
-def run(measure: str, span: tuple[str, str], path: Path | None, published: bool, keep: bool, url: str, data: Path) -> None:
+@store_options
+def run(measure: str, span: tuple[str, str], path: Path | None, published: bool, keep: bool, store_url: str) -> None:
     """Evaluate a measure for every hospital and print the table. Hospitals stand by code: this is no ranking.
 
     \b
@@ -119,7 +110,7 @@ def run(measure: str, span: tuple[str, str], path: Path | None, published: bool,
             await artefacts.install(store)
             click.echo(f"{await publishing.publish(store, measure, period)} reports are new or changed.")
 
-    _run(work, url, data)
+    _run(work, store_url)
 
 
 @measure.command("fit-weights")
@@ -240,18 +231,16 @@ async def _caught_up(store: Store) -> None:
             await asyncio.sleep(0.2)
 
 
-def _run(work: Callable[[Store], Awaitable[None]], url: str, data: Path) -> None:
-    """Open the store, work, close it. Errors of the family become one sentence and exit code 1."""
+def _run(work: Callable[[Store], Awaitable[None]], url: str) -> None:
+    """On a store that is there, with the case facts caught up."""
 
-    async def main() -> None:
-        store = open_store(url or f"sqlite:///{data.resolve() / 'csor.db'}")
-        await store.open()
-        try:
-            await _caught_up(store)
-            await work(store)
-        finally:
-            await store.close()
+    async def caught_up_first(store: Store) -> None:
+        await _caught_up(store)
+        await work(store)
 
-    if not url and not (data / "csor.db").exists():
-        raise click.ClickException(f"There is no store in {data}: load data first, or name another with --data or --store.")
-    _guarded(lambda: asyncio.run(main()))
+    file = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and not file.exists():
+        raise click.ClickException(
+            f"There is no store in {file.parent}: load data first, or name another with --data or --store."
+        )
+    _guarded(lambda: on_store(url, caught_up_first))

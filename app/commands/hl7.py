@@ -12,42 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from app import clock
+from app.commands.common import on_store, store_options
 from app.fhir.errors import FHIRError, NotFound
 from app.intake.hl7v2 import batch, desk, er7, senders
 from app.intake.hl7v2.client import Client
 from app.intake.hl7v2.inbox import KIND, Inbox
 from app.security.access import SYSTEM
-from app.store import open_store
 from app.store.protocol import Record, Store
-
-
-def _store_options(command: Any) -> Any:
-    """`--store` and `--data`, with the same environment variables as `csor serve`."""
-    for option in (
-        click.option("--store", "url", envvar="CSOR_STORE", default="", help="Store URL; without it the SQLite file in --data."),
-        click.option("--data", envvar="CSOR_DATA", type=click.Path(path_type=Path), default=Path("data"), help="Data directory."),
-    ):
-        command = option(command)
-    return command
-
-
-def _with_store(url: str, data: Path, work: Callable[[Store], Awaitable[int]]) -> None:
-    async def run() -> int:
-        if not url:
-            data.mkdir(parents=True, exist_ok=True)
-        store = open_store(url or f"sqlite:///{(data / 'csor.db').resolve()}")
-        await store.open()
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
-    try:
-        code = asyncio.run(run())
-    except FHIRError as error:
-        raise click.ClickException(str(error)) from None
-    if code:
-        sys.exit(code)
 
 
 @click.group("hl7")
@@ -93,9 +64,9 @@ def sender() -> None:
 )
 @click.option("--authority", "authorities", multiple=True, help="Assigning authority of the hospital's own record numbers.")
 @click.option("--name", default="", help="Name of the hospital.")
-@_store_options
+@store_options
 def sender_add(
-    application: str, facility: str, ods: str, zone: str, mode: Any, authorities: tuple[str, ...], name: str, url: str, data: Path
+    application: str, facility: str, ods: str, zone: str, mode: Any, authorities: tuple[str, ...], name: str, store_url: str
 ) -> None:
     """Register a sender, or change one. APPLICATION is MSH-3, FACILITY is MSH-4; either may be '*'.
 
@@ -113,12 +84,12 @@ def sender_add(
         click.echo(f"{entry.key} may send for {entry.ods}.")
         return 0
 
-    _with_store(url, data, work)
+    _on_store(store_url, work)
 
 
 @sender.command("list")
-@_store_options
-def sender_list(url: str, data: Path) -> None:
+@store_options
+def sender_list(store_url: str) -> None:
     """Show who may send.
 
     \b
@@ -133,7 +104,7 @@ def sender_list(url: str, data: Path) -> None:
         Console().print(table)
         return 0
 
-    _with_store(url, data, work)
+    _on_store(store_url, work)
 
 
 # ---- the work list
@@ -143,8 +114,8 @@ def sender_list(url: str, data: Path) -> None:
 @click.option("--state", type=click.Choice(desk.STATES), help="Only this state. Default: all that somebody should look at.")
 @click.option("--show", "key", help="Show one message: its state, what is wrong, and its text.")
 @click.option("--limit", default=50, show_default=True, help="At most so many of each state.")
-@_store_options
-def errors(state: str | None, key: str | None, limit: int, url: str, data: Path) -> None:
+@store_options
+def errors(state: str | None, key: str | None, limit: int, store_url: str) -> None:
     """The work list: messages that could not be mapped, or were mapped with doubts. The exit code is 1 if any is in error.
 
     \b
@@ -171,7 +142,7 @@ def errors(state: str | None, key: str | None, limit: int, url: str, data: Path)
         click.echo(", ".join(f"{name} {count}" for name, count in numbers.items()))
         return 1 if numbers["error"] else 0
 
-    _with_store(url, data, work)
+    _on_store(store_url, work)
 
 
 def _row(record: Record) -> list[str]:
@@ -193,8 +164,8 @@ def _show(record: Record) -> None:
 @click.argument("keys", nargs=-1)
 @click.option("--all-errors", is_flag=True, help="Every message in error.")
 @click.option("--state", type=click.Choice(desk.STATES), help="Every message in this state.")
-@_store_options
-def replay(keys: tuple[str, ...], all_errors: bool, state: str | None, url: str, data: Path) -> None:
+@store_options
+def replay(keys: tuple[str, ...], all_errors: bool, state: str | None, store_url: str) -> None:
     """Map messages again, from the bytes that came. Safe at any time: what is mapped already does not change.
 
     The exit code is 1 if any is still in error.
@@ -226,7 +197,7 @@ def replay(keys: tuple[str, ...], all_errors: bool, state: str | None, url: str,
         click.echo(f"{len(chosen) - failed} mapped, {failed} not.")
         return 1 if failed else 0
 
-    _with_store(url, data, work)
+    _on_store(store_url, work)
 
 
 # ---- messages in files
@@ -347,3 +318,9 @@ def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True), transient=True
     )
+
+
+def _on_store(url: str, work: Callable[[Store], Awaitable[int]]) -> None:
+    """`work` returns the exit code."""
+    if code := on_store(url, work):
+        sys.exit(code)

@@ -1,7 +1,5 @@
 """`csor hes`: import episode statistics, look at what was refused or not linked, try again."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from app.fhir.errors import FHIRError
+from app.commands.common import on_store, store_options
 from app.intake.hes.deaths import import_deaths
 from app.intake.hes.importer import Progress as Report
 from app.intake.hes.importer import import_file
@@ -19,7 +17,6 @@ from app.intake.hes.importer import relink as relink_all
 from app.intake.hes.spells import VARIANTS
 from app.intake.hes.tally import SHOWN, Tally
 from app.security.access import SYSTEM
-from app.store import open_store
 from app.store.protocol import Store
 
 PAGE = 500
@@ -29,16 +26,6 @@ RULES = {
     "MIX1": "the hospital's day, up to 3 days before the register's",
     "HES2": "the hospital's day, more than 3 days from the register's",
 }
-
-
-def store_options(command: Any) -> Any:
-    """`--store` and `--data`, with the same environment variables as `csor serve`."""
-    for option in (
-        click.option("--store", "url", envvar="CSOR_STORE", default="", help="Store URL; without it the SQLite file in --data."),
-        click.option("--data", envvar="CSOR_DATA", type=click.Path(path_type=Path), default=Path("data"), help="Data directory."),
-    ):
-        command = option(command)
-    return command
 
 
 @click.group("hes")
@@ -60,7 +47,7 @@ def hes() -> None:
 @click.option("--again", is_flag=True, help="Also a file that was imported before.")
 @click.option("--joined-by", "variant", type=click.Choice(VARIANTS), default="epidm", help="How stays are joined over transfers.")
 @store_options
-def import_files(files: tuple[Path, ...], dry_run: bool, again: bool, variant: str, url: str, data: Path) -> None:
+def import_files(files: tuple[Path, ...], dry_run: bool, again: bool, variant: str, store_url: str) -> None:
     """Import files of consultant episodes (one row each) and close with a table of what was done.
 
     Rows are linked to children that the store knows, by NHS number. Rows that are wrong, or of no known child, are kept.
@@ -81,12 +68,12 @@ def import_files(files: tuple[Path, ...], dry_run: bool, again: bool, variant: s
             wrong += tally.wrong
         return wrong
 
-    raise SystemExit(1 if _run(work, url, data) else 0)
+    raise SystemExit(1 if on_store(store_url, work) else 0)
 
 
 @hes.command()
 @store_options
-def relink(url: str, data: Path) -> None:
+def relink(store_url: str) -> None:
     """Try again to link the rows that were kept because their child was not known.
 
     \b
@@ -98,13 +85,13 @@ def relink(url: str, data: Path) -> None:
         _print(await relink_all(store), "rows kept before")
         return 0
 
-    _run(work, url, data)
+    on_store(store_url, work)
 
 
 @hes.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @store_options
-def deaths(file: Path, url: str, data: Path) -> None:
+def deaths(file: Path, store_url: str) -> None:
     """Import the register of deaths: a CSV with DOD, and PERSON_ID or NEWNHSNO. The exit code is 1 if any row was refused.
 
     \b
@@ -126,12 +113,12 @@ def deaths(file: Path, url: str, data: Path) -> None:
             console.print(problem, highlight=False)
         return tally.wrong
 
-    raise SystemExit(1 if _run(work, url, data) else 0)
+    raise SystemExit(1 if on_store(store_url, work) else 0)
 
 
 @hes.command()
 @store_options
-def errors(url: str, data: Path) -> None:
+def errors(store_url: str) -> None:
     """List the rows that were refused: file, line, column, reason. The rows themselves stay in the store.
 
     \b
@@ -150,7 +137,7 @@ def errors(url: str, data: Path) -> None:
         Console().print(table if table.row_count else "No row was refused.")
         return 0
 
-    _run(work, url, data)
+    on_store(store_url, work)
 
 
 @contextmanager
@@ -184,22 +171,3 @@ def _print(tally: Tally, name: str) -> None:
         console.print(f"… and {tally.wrong - len(tally.problems):,} more: csor hes errors lists them.")
     if tally.not_linked_rows:
         console.print("The rows of people not linked are kept: csor hes relink tries them again when more children are known.")
-
-
-def _run(work: Callable[[Store], Awaitable[int]], url: str, data: Path) -> int:
-    """Open the store, work, close it. Errors of the family become one sentence and exit code 1."""
-
-    async def main() -> int:
-        store = open_store(url or f"sqlite:///{data.resolve() / 'csor.db'}")
-        await store.open()
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
-    if not url:
-        data.mkdir(parents=True, exist_ok=True)
-    try:
-        return asyncio.run(main())
-    except FHIRError as error:
-        raise click.ClickException("; ".join(str(issue) for issue in error.issues)) from None
