@@ -6,6 +6,7 @@ together; no message is made unless something is wrong, and no type is compiled 
 """
 
 import difflib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -179,7 +180,7 @@ class Compiler:
         beside_for = {each.key: each.beside for each in made if each.beside is not None}.get
         required = tuple(element.name for element in elements if element.min and not element.is_choice)
         required_choices = tuple(_choice_names(element) for element in elements if element.min and element.is_choice)
-        conditions = tuple(rule.holds for rule in asked if rule.holds is not None)
+        conditions = [rule.holds for rule in asked if rule.holds is not None]
 
         def quick(value: Any) -> bool:
             if type(value) is not dict or (len(value) < 2 and (not value or "id" in value)):
@@ -193,6 +194,9 @@ class Compiler:
                             return False
             except TypeError:  # no string where a code is wanted
                 return False
+            return not asks_more or whole(value)
+
+        def whole(value: Mapping[str, Any]) -> bool:
             for name in required:
                 if name not in value:
                     return False
@@ -204,6 +208,7 @@ class Compiler:
                     return False
             return True
 
+        asks_more = bool(required or required_choices or conditions)
         return quick
 
     def rules(self, type_name: str) -> Sequence[Rule]:
@@ -234,7 +239,7 @@ class Compiler:
             test = fields.many(one) if element.is_list else one
             beside = fields.many_beside(one, "_" + key) if element.is_list else None
             yield Field(key, fields.refused(element, type_name, codes, one), test, test, beside)
-            beside = fields.companion_beside(element, key, self.shape("Element"))
+            beside = fields.companion_beside(element, key, self._extensions)
             yield Field("_" + key, fields.companion(element, key, self._companion), beside=beside)
         else:
             shape = self._bounded(owner, element, type_name)
@@ -284,6 +289,12 @@ class Compiler:
             return Judged(bounded_concept, lambda value: shape.quick(value) and has_code(value))
         return shape
 
+    @functools.cached_property
+    def _extensions(self) -> Test:
+        """The quick test of the extensions of a companion."""
+        (field,) = self._fields("Element", self.definitions.elements("Element")["extension"])
+        return field.quick or _never
+
     def _companion(self, value: Any, path: Path, report: Report) -> None:
         if type(value) is dict and "id" in value and len(value) == 1:  # not empty: it belongs to a value
             value = {"id": value["id"], "extension": [{"url": "urn:x", "valueCode": "x"}]}
@@ -332,10 +343,12 @@ def _one_choice(element: Element, names: frozenset[str], field: Field) -> Field:
         if test is None or not fields.passes(test, value):
             handler(value, holder, path, report)
 
+    quick, companion = field.quick, field.beside
+
     def beside(value: Any, holder: Mapping[str, Any]) -> bool:
-        return others.isdisjoint(holder) and (
-            (field.quick is not None and field.quick(value)) or (field.beside is not None and field.beside(value, holder))
-        )
+        if not others.isdisjoint(holder):
+            return False
+        return quick(value) if quick is not None else companion is not None and companion(value, holder)
 
     return Field(key, guarded, beside=beside)
 
@@ -395,6 +408,8 @@ def _extension(value: Mapping[str, Any], path: Path, report: Report) -> None:
 
 def _is_either(value: Mapping[str, Any]) -> bool:
     """Whether an extension has a value or extensions, and not both."""
+    if len(value) == 2 and "url" in value:
+        return "id" not in value and "_url" not in value
     has_parts = "extension" in value
     return has_parts != (len(value) > has_parts + ("url" in value) + ("id" in value) + ("_url" in value))
 

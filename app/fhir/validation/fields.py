@@ -84,18 +84,21 @@ def many_beside(test: Test, companions: str) -> Beside:
         partners = holder.get(companions)
         if type(values) is not list or type(partners) is not list or len(partners) != len(values):
             return False
-        return all(partners[at] is not None if value is None else test(value) for at, value in enumerate(values))
+        for value, partner in zip(values, partners, strict=True):
+            if partner is None if value is None else not test(value):
+                return False
+        return True
 
     return passes_beside
 
 
-def companion_beside(element: Element, key: str, shape: HasCheck) -> Beside:
-    """The test of a companion: extensions, or an id beside a value."""
+def companion_beside(element: Element, key: str, extensions: Test) -> Beside:
+    """The test of a companion: nothing but extensions, or an id beside a value."""
 
     def one(value: Any, has_value: bool) -> bool:
-        if has_value and type(value) is dict and len(value) == 1 and "id" in value:
-            return primitives.is_string(value["id"])
-        return shape.quick(value) and "extension" in value
+        if type(value) is not dict or len(value) != 1:
+            return False
+        return extensions(value["extension"]) if "extension" in value else has_value and primitives.is_string(value.get("id"))
 
     def single(value: Any, holder: Mapping[str, Any]) -> bool:
         return one(value, holder.get(key) is not None)
@@ -104,7 +107,10 @@ def companion_beside(element: Element, key: str, shape: HasCheck) -> Beside:
         partners = holder.get(key)
         if type(values) is not list or type(partners) is not list or len(partners) != len(values):
             return False
-        return all(value is None or one(value, partners[at] is not None) for at, value in enumerate(values))
+        for value, partner in zip(values, partners, strict=True):
+            if value is not None and not one(value, partner is not None):
+                return False
+        return True
 
     return repeated if element.is_list else single
 

@@ -17,11 +17,13 @@ MAX_STRING: Final = 1024 * 1024
 _YEAR = r"(?!0000)[0-9]{4}"
 _MONTH = r"(?:0[1-9]|1[0-2])"
 _DAY = r"(?:0[1-9]|[12][0-9]|3[01])"
+_EARLY_DAY = r"(?:0[1-9]|1[0-9]|2[0-8])"  # one that every month has
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
 _ZONE = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 
 _date = re.compile(rf"{_YEAR}(?:-{_MONTH}(?:-{_DAY})?)?").fullmatch
-_date_time = re.compile(rf"{_YEAR}(?:-{_MONTH}(?:-{_DAY}(?:T{_TIME}{_ZONE})?)?)?").fullmatch
+_usual_date = re.compile(rf"{_YEAR}-{_MONTH}-{_EARLY_DAY}").fullmatch
+_usual_instant = re.compile(rf"{_YEAR}-{_MONTH}-{_EARLY_DAY}T{_TIME}{_ZONE}").fullmatch
 _instant = re.compile(rf"{_YEAR}-{_MONTH}-{_DAY}T{_TIME}{_ZONE}").fullmatch
 _time = re.compile(_TIME).fullmatch
 _id = re.compile(r"[A-Za-z0-9.-]{1,64}").fullmatch
@@ -38,9 +40,9 @@ _SHORT = frozenset(["04", "06", "09", "11"])
 def _real_day(text: str) -> bool:
     """Of a text that one of the patterns above has matched."""
     day, month = text[8:10], text[5:7]
-    if day <= "28" or (day <= "30" and month != "02"):
-        return True
-    return calendar.isleap(int(text[:4])) and day == "29" if month == "02" else month not in _SHORT
+    if month == "02" and day > "28":
+        return day == "29" and calendar.isleap(int(text[:4]))
+    return day < "31" or month not in _SHORT
 
 
 def is_boolean(value: Any) -> bool:
@@ -52,15 +54,21 @@ def is_string(value: Any) -> bool:
 
 
 def is_date(value: Any) -> bool:
-    return type(value) is str and _date(value) is not None and _real_day(value)
+    if type(value) is not str:
+        return False
+    return _usual_date(value) is not None or (_date(value) is not None and _real_day(value))
 
 
 def is_date_time(value: Any) -> bool:
-    return type(value) is str and _date_time(value) is not None and _real_day(value)
+    if type(value) is not str or len(value) < 11:
+        return is_date(value)
+    return _usual_instant(value) is not None or is_instant(value)
 
 
 def is_instant(value: Any) -> bool:
-    return type(value) is str and _instant(value) is not None and _real_day(value)
+    if type(value) is not str:
+        return False
+    return _usual_instant(value) is not None or (_instant(value) is not None and _real_day(value))
 
 
 def is_time(value: Any) -> bool:
