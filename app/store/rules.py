@@ -6,8 +6,8 @@ Pure functions: a store brings what it has read, and these say yes, no, or with 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from app.fhir.codec import encode
-from app.fhir.errors import Forbidden, Invalid, NotFound
+from app.fhir.codec import decode, encode
+from app.fhir.errors import FHIRError, Forbidden, Invalid, NotFound
 from app.fhir.search.types import Entries
 from app.security.access import Access
 from app.store.protocol import VersionConflict
@@ -53,6 +53,17 @@ def name_of(resource: Mapping[str, Any]) -> tuple[str, str]:
     if not isinstance(type, str) or not isinstance(id, str) or not type or not id:
         raise Invalid("A resource needs a type and an id before it can be stored.")
     return type, id
+
+
+def intact(raw: object, type: str, id: str, version: int) -> bool:
+    """Whether the bytes of a version still say what they are; False where a disk has spoilt them."""
+    try:
+        resource = decode(raw) if isinstance(raw, bytes) else {}
+    except FHIRError:
+        return False
+    meta = resource.get("meta")
+    told = meta.get("versionId") if isinstance(meta, dict) else None
+    return (resource.get("resourceType"), resource.get("id"), told) == (type, id, str(version))
 
 
 def body_of(resource: Mapping[str, Any]) -> bytes:

@@ -28,6 +28,9 @@ def test_writers_are_durable_and_readers_cannot_write(tmp_path: Path) -> None:
     reader.close()
 
 
+SPOILT = (("p1", 2), ("p2", 1), ("p3", 2))
+
+
 async def test_a_store_opens_again_as_it_was(tmp_path: Path) -> None:
     store = await open_test_store(tmp_path)
     (stored,) = await store.commit(SYSTEM, [Put(patient("a"))])
@@ -165,6 +168,24 @@ async def test_damage_inside_the_file_is_told_by_check_and_never_answered_as_dat
             outcomes.append(None)
     assert False not in outcomes
     assert None in outcomes
+    await store.close()
+
+
+async def test_spoilt_bytes_are_told_and_keep_nothing_else_from_being_checked_and_indexed(tmp_path: Path) -> None:
+    store = await open_test_store(tmp_path)
+    for turn in "ab":
+        await store.commit(SYSTEM, [Put(patient(f"p{n}", turn)) for n in range(4)])
+    with sqlite3.connect(tmp_path / "store.db") as raw:
+        cut = "UPDATE version SET raw = CAST(substr(raw, 1, 40) AS BLOB) WHERE id = ? AND version = ?"
+        raw.executemany(cut, [("p1", 2), ("p2", 1)])
+        raw.execute(
+            "UPDATE version SET raw = (SELECT raw FROM version WHERE id = 'p0' AND version = 2) WHERE id = 'p3' AND version = 2"
+        )
+        raw.execute("DELETE FROM string WHERE rid = 1")
+    damaged = [f"Version {version} of Patient/{id} is damaged; restore it from a backup." for id, version in SPOILT]
+    assert sorted(await store.check()) == sorted([*damaged, "The string index of Patient/p0 does not agree with the resource."])
+    await store.reindex()
+    assert sorted(await store.check()) == sorted(damaged)
     await store.close()
 
 

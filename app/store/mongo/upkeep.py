@@ -15,6 +15,7 @@ from app.store.mongo.conditions import all_of
 from app.store.mongo.search import STORED, stored
 from app.store.mongo.words import Document, words_of
 from app.store.protocol import Stored
+from app.store.rules import intact
 
 PAGE = 500
 MAX_FINDINGS = 1000
@@ -57,13 +58,13 @@ async def reindex(db: AsyncDatabase[Document], extract: Extract, types: Sequence
         page = await db.resource.find(where, {"v": 1, "t": 1, "raw": 1}).sort("_id", 1).hint("_id_").limit(PAGE).to_list()
         if not page:
             return done
-        await db.resource.bulk_write(
-            [
-                UpdateOne({"_id": one["_id"], "v": one["v"]}, {"$set": words_of(one["t"], extract(decode(one["raw"])))})
-                for one in page
-            ],
-            ordered=False,
-        )
+        changes = [
+            UpdateOne({"_id": one["_id"], "v": one["v"]}, {"$set": words_of(one["t"], extract(decode(one["raw"])))})
+            for one in page
+            if _intact(one["_id"], one)  # the others are no worse for one that is not; the check tells
+        ]
+        if changes:
+            await db.resource.bulk_write(changes, ordered=False)
         done, after = done + len(page), page[-1]["_id"]
 
 
@@ -80,6 +81,9 @@ async def check(db: AsyncDatabase[Document], session: AsyncClientSession, extrac
 async def _findings(db: AsyncDatabase[Document], session: AsyncClientSession, extract: Extract) -> AsyncIterator[str]:
     async for finding in _feed(db, session):
         yield finding
+    async for one in db.version.find({"a": {"$ne": "delete"}}, {"r": 1, "v": 1, "raw": 1}, session=session):
+        if not _intact(one["r"], one):
+            yield f"Version {one['v']} of {one['r']} is damaged; restore it from a backup."
     async for finding in _versions(db, session):
         yield finding
     async for one in db.resource.find({}, session=session):
@@ -129,7 +133,14 @@ async def _versions(db: AsyncDatabase[Document], session: AsyncClientSession) ->
         told = await anext(grouped, None)
 
 
+def _intact(name: str, one: Document) -> bool:
+    type, _, id = name.partition("/")
+    return intact(one["raw"], type, id, one["v"])
+
+
 def _index(one: Document, extract: Extract) -> list[str]:
+    if "t" in one and not _intact(one["_id"], one):
+        return []  # told already
     wanted = words_of(one["t"], extract(decode(one["raw"]))) if "t" in one else dict.fromkeys(INDEXED)
     names = {"k": "word", "s": "text", "d": "date", "q": "number", "c": "composite", "lo": "order", "hi": "order"}
     wrong = {names[field] for field in INDEXED if (one.get(field) or None) != (wanted[field] or None)}

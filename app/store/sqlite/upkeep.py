@@ -8,6 +8,7 @@ from app.fhir.codec import decode
 from app.fhir.search.types import Entries
 from app.security.access import Access
 from app.store.protocol import Stored
+from app.store.rules import intact
 from app.store.sqlite.clauses import Clauses
 from app.store.sqlite.conditions import all_of
 from app.store.sqlite.rows import LOGICAL, TABLES, rows_of
@@ -47,11 +48,13 @@ def reindex(connection: sqlite3.Connection, extract: Extract, types: Sequence[st
     """Index the next `PAGE` resources anew; how many, and the last `rid`."""
     kind = f" AND r.type IN ({', '.join('?' * len(types))})" if types else ""
     rows = connection.execute(
-        f"SELECT r.rid, r.type, v.raw FROM resource r CROSS JOIN version v ON v.seq = r.seq"
+        f"SELECT r.rid, r.type, r.id, r.version, v.raw FROM resource r CROSS JOIN version v ON v.seq = r.seq"
         f" WHERE r.rid > ? AND r.deleted = 0{kind} ORDER BY r.rid LIMIT ?",
         (after, *types, PAGE),
     ).fetchall()
-    for rid, type, raw in rows:
+    for rid, type, id, version, raw in rows:
+        if not intact(raw, type, id, version):
+            continue  # the others are no worse for it; the check tells
         made = rows_of(type, extract(decode(raw)))
         for table, width in TABLES.items():
             connection.execute(f"DELETE FROM {table} WHERE rid = ?", (rid,))
@@ -79,6 +82,7 @@ def _findings(connection: sqlite3.Connection, extract: Extract) -> Iterator[str]
         if word != "ok":
             yield f"SQLite says: {word}."
     yield from _feed(connection)
+    yield from _bytes(connection)
     yield from _versions(connection)
     yield from _index(connection, extract)
     yield from _references(connection)
@@ -93,6 +97,12 @@ def _feed(connection: sqlite3.Connection) -> Iterator[str]:
     )
     for (name,) in cursors:
         yield f"The consumer '{name}' has read beyond the end of the feed."
+
+
+def _bytes(connection: sqlite3.Connection) -> Iterator[str]:
+    for type, id, version, raw in connection.execute("SELECT type, id, version, raw FROM version WHERE action <> 'delete'"):
+        if not intact(raw, type, id, version):
+            yield f"Version {version} of {type}/{id} is damaged; restore it from a backup."
 
 
 def _versions(connection: sqlite3.Connection) -> Iterator[str]:
@@ -112,8 +122,10 @@ def _versions(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _index(connection: sqlite3.Connection, extract: Extract) -> Iterator[str]:
-    sql = "SELECT r.rid, r.type, r.id, r.deleted, v.raw FROM resource r CROSS JOIN version v ON v.seq = r.seq"
-    for rid, type, id, deleted, raw in connection.execute(sql):
+    sql = "SELECT r.rid, r.type, r.id, r.version, r.deleted, v.raw FROM resource r CROSS JOIN version v ON v.seq = r.seq"
+    for rid, type, id, version, deleted, raw in connection.execute(sql):
+        if not deleted and not intact(raw, type, id, version):
+            continue  # told already
         wanted = None if deleted else rows_of(type, extract(decode(raw)))
         for table in TABLES:
             have = {row[1:] for row in connection.execute(f"SELECT * FROM {table} WHERE rid = ?", (rid,))}
