@@ -68,7 +68,7 @@ def calm_the_collector() -> None:
 
 
 class Application(FastAPI):
-    """A FHIR request goes straight from the shield to the facade, which answers its own errors; the framework's layers are for pages.
+    """A request goes straight from the shield to the facade or the page, which answer their own errors; the framework's layers are for the rest.
 
     All routes stand in `routes`, whichever way they are reached.
     """
@@ -85,7 +85,8 @@ class Application(FastAPI):
         self.router.redirect_slashes = False
         self._facade = [route for route in api.routes(context) if isinstance(route, Route) and isinstance(route.app, Endpoint)]
         self._one = next(route for route in self._facade if route.path == "/fhir/{type}/{id:fhirid}")
-        self.router.routes.extend(self._facade)
+        self._pages = [route for route in web.routes(context) if isinstance(route, Route)]
+        self.router.routes.extend([*self._facade, *self._pages])
         self.state.context = context
         self._shield = Shield(self._within, context, verbose)
 
@@ -101,14 +102,13 @@ class Application(FastAPI):
             scope["path_params"], scope["route"] = {"type": parts[2], "id": parts[3]}, self._one
             await self._one.app(scope, receive, send)
             return
-        if path.startswith(("/fhir", "/health")):
-            for route in self._facade:
-                match, child = route.matches(scope)
-                if match is Match.FULL:
-                    scope.update(child)
-                    scope["route"] = route
-                    await route.app(scope, receive, send)
-                    return
+        for route in self._facade if path.startswith(("/fhir", "/health")) else self._pages:
+            match, child = route.matches(scope)
+            if match is Match.FULL:
+                scope.update(child)
+                scope["route"], scope["app"] = route, self
+                await route.app(scope, receive, send)
+                return
         await super().__call__(scope, receive, send)
 
 
@@ -144,9 +144,7 @@ def create(settings: Settings | None = None) -> FastAPI:
             await asyncio.gather(*running, return_exceptions=True)
             await store.close()
 
-    app = Application(context, lifespan=lifespan, verbose=settings.log_level == "debug")
-    app.router.routes.extend(web.routes(context))
-    return app
+    return Application(context, lifespan=lifespan, verbose=settings.log_level == "debug")
 
 
 async def _keep(service: Service, stop: asyncio.Event) -> None:

@@ -23,6 +23,7 @@ ERROR = "consumer-error"
 ATTEMPTS = 3
 UNAVAILABLE_WAIT = 1.0  # seconds
 IDLE = 2.0  # seconds in which a resting consumer looks at its lease again
+GATHER = 0.1  # seconds: what comes close together is handled together, at a fraction of the cost
 
 
 class Consumer(ABC):
@@ -73,7 +74,7 @@ class Consumer(ABC):
             while not stop.is_set():
                 if not await lease.hold():
                     await _pause(stop, IDLE)
-                elif not await self._try():
+                elif await self._try() < self._size:
                     await self._rest(stop)
         finally:
             with suppress(Unavailable):
@@ -148,6 +149,8 @@ class Consumer(ABC):
             for task in (waiting, stopping):
                 task.cancel()
             await asyncio.gather(waiting, stopping, return_exceptions=True)
+        if not stop.is_set():
+            await _pause(stop, GATHER)
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

@@ -99,7 +99,8 @@ class Pages:
         if choice != "yes":
             problem = "Choose whether you would like to answer."
             return render(request, "follow_up/about.html", status=422, problem=problem)
-        await self._keep_answer(link, "agreed", "yes")
+        given = await follow_up.draft(self.store, link.data.task)
+        await follow_up.keep_draft(self.store, link.data.task, given | {"agreed": "yes"})
         return RedirectResponse("/follow-up/question/1", 303)
 
     async def stop(self, request: Request) -> Response:
@@ -110,19 +111,18 @@ class Pages:
         return _leave(render(request, "follow_up/stopped.html"))
 
     async def question(self, request: Request) -> Response:
-        link = await self._agreed(request)
+        link, given = await self._agreed(request)
         items = _items(await follow_up.questionnaire_of(self.store, link.data.task))
         number = request.path_params["number"]
         if not 1 <= number <= len(items):
             return RedirectResponse("/follow-up/question/1", 303)
         item = items[number - 1]
-        given = await follow_up.draft(self.store, link.data.task)
         value, problem = given.get(item["linkId"], ""), None
         if request.method == "POST":
             value = str(request.state.form.get("answer", "")).strip()
             problem = _problem(item, value)
             if problem is None:
-                await self._keep_answer(link, item["linkId"], value)
+                await follow_up.keep_draft(self.store, link.data.task, given | {item["linkId"]: value})
                 on_to = (
                     "check" if number == len(items) or request.query_params.get("back") == "check" else f"question/{number + 1}"
                 )
@@ -141,10 +141,9 @@ class Pages:
         )
 
     async def check(self, request: Request) -> Response:
-        link = await self._agreed(request)
+        link, given = await self._agreed(request)
         questionnaire = await follow_up.questionnaire_of(self.store, link.data.task)
         items = _items(questionnaire)
-        given = await follow_up.draft(self.store, link.data.task)
         for number, item in enumerate(items, 1):
             if _problem(item, given.get(item["linkId"], "")):
                 return RedirectResponse(f"/follow-up/question/{number}", 303)
@@ -168,15 +167,13 @@ class Pages:
             raise LinkClosed
         return link
 
-    async def _agreed(self, request: Request) -> Link:
+    async def _agreed(self, request: Request) -> tuple[Link, dict[str, Any]]:
+        """The link and the answers so far, of a parent who has agreed to answer."""
         link = await self._link(request)
-        if (await follow_up.draft(self.store, link.data.task)).get("agreed") != "yes":
-            raise LinkClosed
-        return link
-
-    async def _keep_answer(self, link: Link, key: str, value: str) -> None:
         given = await follow_up.draft(self.store, link.data.task)
-        await follow_up.keep_draft(self.store, link.data.task, given | {key: value})
+        if given.get("agreed") != "yes":
+            raise LinkClosed
+        return link, given
 
 
 def _keep(request: Request, response: Response, name: str, value: str) -> None:

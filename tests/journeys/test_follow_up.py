@@ -175,7 +175,7 @@ def test_a_parent_answers_on_a_phone_without_script_and_no_page_has_an_accessibi
         page.goto(link)
         look()
         page.click("text=Continue")
-        assert "There is a problem" in page.content()
+        page.get_by_text("There is a problem").first.wait_for()
         look()
         for part, value in (("day", BORN.day), ("month", BORN.month), ("year", BORN.year)):
             page.fill(f"#{part}", str(value))
@@ -184,16 +184,16 @@ def test_a_parent_answers_on_a_phone_without_script_and_no_page_has_an_accessibi
         page.check("#yes")
         page.click("text=Continue")
         for number in range(1, 7):
-            assert f"Question {number} of 6" in page.content()
+            page.get_by_text(f"Question {number} of 6").first.wait_for()
             if number in (1, 6):
                 look()
             if number < 6:
                 page.check("#answer-2")
             page.click("text=Continue")
-        assert "Check your answers" in page.content()
+        page.get_by_text("Check your answers").first.wait_for()
         look()
         page.click("text=Send my answers")
-        assert "We have your answers" in page.content()
+        page.get_by_text("We have your answers").first.wait_for()
         look()
         browser.close()
     with served.client() as client:
