@@ -30,8 +30,8 @@ class History:
     events: list[Event] = field(default_factory=list)
     pairs: list[tuple[object, object]] = field(default_factory=list)  # two resources that are only written together, read at once
     attempted: dict[str, set[object]] = field(default_factory=lambda: defaultdict(set))
+    refused: dict[str, set[object]] = field(default_factory=lambda: defaultdict(set))  # 409 or 412: did not happen
     unknown: int = 0  # no answer, or 503: may or may not have happened
-    refused: int = 0  # 409 or 412: did not happen
     wrong: list[str] = field(default_factory=list)  # answers that no client should get
 
     def told(self, kind: str, name: str, version: int, value: object, began: float) -> None:
@@ -47,6 +47,9 @@ def anomalies(history: History) -> list[str]:
         by_name[event.name].append(event)
     for name, events in by_name.items():
         found += _register(name, events, history.attempted[name])
+        found += [
+            f"{name}: version {event.version} holds what was refused" for event in events if event.value in history.refused[name]
+        ]
     found += [f"a transaction was seen half: {one} and {other}" for one, other in history.pairs if one != other]
     return found
 

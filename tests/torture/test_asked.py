@@ -35,10 +35,13 @@ async def test_and_about_examples(mongodb: str, tmp_path: Path, csor_data: Calla
 
 async def _fill(store: Store, examples: Path) -> None:
     marks = [frozenset({NORTH}), frozenset({SOUTH}), frozenset({SHARED})]
-    for number, file in enumerate(sorted(examples.rglob("*.json"))):
+    writes: list[Put] = []
+    for file in sorted(examples.rglob("*.json")):
         resource = decode(file.read_bytes())
         if "id" in resource and "resourceType" in resource and file.stat().st_size < 100_000:
-            await store.commit(SYSTEM, [Put(resource, owners=marks[number % 3])])
+            writes.append(Put(resource, owners=marks[len(writes) % 3]))
+    for start in range(0, len(writes), 20):
+        await store.commit(SYSTEM, writes[start : start + 20])
 
 
 async def _ask(both: Beside, seed: int) -> None:

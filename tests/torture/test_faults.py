@@ -84,7 +84,9 @@ async def test_what_was_acknowledged_holds(servers: mongod.ReplicaSet, fault: Fa
         await working
         await asyncio.to_thread(servers.primary)
         history = workload.history
-        print(f"\n{fault.__name__}: {len(history.events)} answers, {history.refused} refused, {history.unknown} unknown")
+        print(
+            f"\n{fault.__name__}: {len(history.events)} answers, {sum(map(len, history.refused.values()))} refused, {history.unknown} unknown"
+        )
         assert anomalies(history) == []
         assert await workload.lost() == []
         assert len(history.events) > 50

@@ -38,6 +38,12 @@ def test_an_impossible_one_is_not(events: list[Event], says: str) -> None:
     assert any(says in found for found in anomalies(history(*events)))
 
 
+def test_what_was_refused_must_not_be_there() -> None:
+    refused = history(Event("read", "r", 1, "a", 0, 1))
+    refused.refused["r"].add("a")
+    assert anomalies(refused) == ["r: version 1 holds what was refused"]
+
+
 def test_what_nobody_wrote_and_half_transactions_are_found() -> None:
     invented = History([Event("read", "r", 1, "x", 0, 1)])
     assert any("nobody wrote" in found for found in anomalies(invented))

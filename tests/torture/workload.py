@@ -1,4 +1,7 @@
-"""Clients that write registers, append to lists and write pairs in transactions, through FHIR over HTTP, and remember what they were told."""
+"""Clients that write registers, append to lists, write pairs in transactions and create under conditions, through FHIR over HTTP.
+
+They remember what they were told; `lost` then asks for it.
+"""
 
 import asyncio
 import itertools
@@ -11,6 +14,7 @@ import httpx
 from tests.torture.history import History
 
 REGISTERS, LISTS, PAIRS = 3, 2, 2
+SYSTEM = "urn:torture"
 _values = itertools.count(1)
 
 
@@ -20,6 +24,8 @@ class Workload:
     def __init__(self, bases: Sequence[str], clients: int = 12) -> None:
         self.history = History()
         self.appended: dict[str, list[int]] = {}  # acknowledged, by list
+        self.created: dict[int, set[str]] = {}  # ids that were acknowledged, by identifier
+        self.answers = 0
         self._bases = bases
         self._clients = clients
         self._stop = asyncio.Event()
@@ -33,28 +39,37 @@ class Workload:
         await asyncio.gather(*(self._client(number) for number in range(self._clients)))
 
     async def _client(self, number: int) -> None:
-        kinds = (self._write, self._read, self._append, self._write_pair, self._read_pair)
+        kinds = (self._write, self._read, self._append, self._write_pair, self._read_pair, self._create)
         async with httpx.AsyncClient(base_url=self._bases[number % len(self._bases)], timeout=60) as client:
             for turn in itertools.count(number):
                 if self._stop.is_set():
                     return
                 try:
-                    await kinds[turn % len(kinds)](client, turn)
+                    await kinds[turn % len(kinds)](client, turn // len(kinds))
                 except httpx.TransportError:
                     self.history.unknown += 1
                     await asyncio.sleep(0.1)
 
+    async def more(self, number: int) -> None:
+        """Wait for so many more good answers."""
+        wanted = self.answers + number
+        while self.answers < wanted and not self._stop.is_set():
+            await asyncio.sleep(0.01)
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._stop.set()
+
     def _answered(self, response: httpx.Response, *expected: int) -> bool:
         """Whether it is one of `expected`; anything else is counted, or is wrong."""
+        self.answers += response.status_code in expected
         if response.status_code in expected:
             return True
         if response.status_code == 503:
             self.history.unknown += 1
             if "retry-after" not in response.headers:
                 self.history.wrong.append("503 without Retry-After")
-        elif response.status_code in (409, 412):
-            self.history.refused += 1
-        elif response.status_code != 404:
+        elif response.status_code not in (404, 409, 412):
             self.history.wrong.append(f"{response.request.method} gave {response.status_code}: {response.text[:200]}")
         return False
 
@@ -65,6 +80,8 @@ class Workload:
         done = self._answered(response, 200, 201)
         if done:
             self.history.told("write", name, _version(response), value, began)
+        elif response.status_code in (409, 412):
+            self.history.refused[name].add(value)
         return done
 
     async def _get(self, client: httpx.AsyncClient, name: str) -> tuple[int, str] | None:
@@ -103,8 +120,24 @@ class Workload:
             if values:
                 self.history.pairs.append((values[0], values[-1] if len(values) == 2 else None))
 
+    async def _create(self, client: httpx.AsyncClient, turn: int) -> None:
+        """One child for each number; all clients want it, and each asks until it is answered."""
+        number = turn
+        resource = {"resourceType": "Patient", "identifier": [{"system": SYSTEM, "value": str(number)}]}
+        headers = {"if-none-exist": f"identifier={SYSTEM}|{number}"}
+        while not self._stop.is_set():
+            try:
+                response = await client.post("/Patient", json=resource, headers=headers)
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+                continue
+            if self._answered(response, 200, 201):
+                id = response.headers["location"].split("/Patient/")[1].split("/")[0]
+                self.created.setdefault(number, set()).add(id)
+                return
+
     async def lost(self) -> list[str]:
-        """Acknowledged appends that are not in the lists now, or are there twice."""
+        """Acknowledged appends and children that are not there now, or are there twice."""
         found = []
         async with httpx.AsyncClient(base_url=self._bases[0], timeout=60) as client:
             for name, elements in self.appended.items():
@@ -112,6 +145,10 @@ class Workload:
                 there = _value(response.json()).split(",")
                 found += [f"{name}: {element} is lost" for element in elements if str(element) not in there]
                 found += [f"{name}: something is there twice"] if len(there) != len(set(there)) else []
+            for number, ids in self.created.items():
+                response = await client.get("/Patient", params={"identifier": f"{SYSTEM}|{number}"})
+                now = {entry["resource"]["id"] for entry in response.json().get("entry", [])}
+                found += [] if now == ids and len(ids) == 1 else [f"child {number} was acknowledged as {ids} and is {now}"]
         return found
 
 
