@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser demo test conformance torture soak lint bench lock clean
+.PHONY: help install install-dev programs demo test conformance torture soak lint bench lock clean
 
 help: ## show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,13 +28,13 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	$(PIP) install -q --require-hashes -r requirements-dev.lock
 	@touch $@
 
-browser: ## install headless Chromium where that can be done (Debian, as root); else say why not
-	@sh tests/install-browser.sh
+programs: ## install headless Chromium and haproxy for the tests where that can be done (Debian, as root); else say why not
+	@sh tests/install-programs.sh
 
 demo: install ## build, serve and play a simulated nation; ONCE=1 stops after the table
 	@$(BIN)/csor demo --data data/demo $(if $(ONCE),--once,)
 
-test: install-dev browser ## install what the tests need and run them all
+test: install-dev programs ## install what the tests need and run them all
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 conformance: install-dev ## one table of every outside suite: cases, passed, differing, and the file with the reasons

@@ -26,10 +26,13 @@ class Shield:
 
     def __init__(self, app: ASGIApp, context: Context, verbose: bool = False) -> None:
         self._app, self._sandbox, self._verbose = app, context.sandbox, verbose
+        self._https = context.base_url.startswith("https:")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._sandbox and not _from_here(next((value for name, value in scope["headers"] if name == b"host"), b"")):
             return await _refuse(send, b"This sandbox answers to localhost alone.")
+        if self._https:  # a proxy ends TLS: our cookies must stay in it all the same
+            scope["scheme"] = "https"
         start = time.perf_counter()
         try:
             if scope["path"].startswith("/fhir"):  # a facade's replies are hardened already, and its bodies capped

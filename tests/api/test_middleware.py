@@ -27,9 +27,13 @@ async def fall(request: Request) -> PlainTextResponse:
     return PlainTextResponse("no", 500)
 
 
-def shielded(*, sandbox: bool = False, verbose: bool = False) -> httpx.AsyncClient:
-    pages = Starlette(routes=[Route("/form/{name}", echo, methods=["POST"]), Route("/fall", fall)])
-    context = Context(store=None, identities=None, sandbox=sandbox)  # type: ignore[arg-type]
+async def scheme(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(request.url.scheme)
+
+
+def shielded(*, sandbox: bool = False, verbose: bool = False, base_url: str = "") -> httpx.AsyncClient:
+    pages = Starlette(routes=[Route("/form/{name}", echo, methods=["POST"]), Route("/fall", fall), Route("/scheme", scheme)])
+    context = Context(store=None, identities=None, sandbox=sandbox, base_url=base_url)  # type: ignore[arg-type]
     transport = httpx.ASGITransport(app=Shield(pages, context, verbose))
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
@@ -40,6 +44,13 @@ async def test_headers_that_harden_and_a_page_that_sets_its_own() -> None:
     assert answer.text == "3"
     assert answer.headers["x-content-type-options"] == "nosniff" and answer.headers["x-frame-options"] == "DENY"
     assert answer.headers.get_list("referrer-policy") == ["same-origin"]
+
+
+async def test_behind_a_proxy_that_ends_tls_a_page_is_under_https_all_the_same() -> None:
+    """So that its cookies are marked as secure."""
+    for base_url, seen in (("https://csor.example.org", "https"), ("http://localhost", "http"), ("", "http")):
+        async with shielded(base_url=base_url) as client:
+            assert (await client.get("/scheme")).text == seen
 
 
 async def test_a_form_is_small_whether_it_says_its_length_or_not() -> None:

@@ -144,7 +144,7 @@ def test_a_death_from_any_source_stops_the_letters(served: Server, mailbox: Mail
 def test_a_parent_answers_on_a_phone_without_script_and_no_page_has_an_accessibility_fault(served: Server, link: str) -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
-        pytest.skip("Chromium is not installed: run 'make browser'")
+        pytest.skip("Chromium is not installed: run 'make programs'")
     from axe_playwright_python.sync_playwright import Axe
     from playwright.sync_api import sync_playwright
 

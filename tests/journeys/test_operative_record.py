@@ -15,7 +15,7 @@ from tests.journeys.conftest import Server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(
-    CHROMIUM is None and os.environ.get("CSOR_TEST_REQUIRE") != "1", reason="headless Chromium is not installed (make browser)"
+    CHROMIUM is None and os.environ.get("CSOR_TEST_REQUIRE") != "1", reason="headless Chromium is not installed (make programs)"
 )
 FORM = {
     "performed": "2024-03-05T09:30", "urgency": "emergency", "first-operation": "true", "operative-diagnosis": "As expected",
