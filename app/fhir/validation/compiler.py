@@ -36,13 +36,17 @@ Rules = Callable[[str], Sequence[Rule]]
 
 
 class Field(NamedTuple):
-    """One JSON key of a type: the quick test of a primitive, that of whatever it holds, and the one that is asked where that fails or is none."""
+    """One JSON key of a type: the quick test of a primitive, that of whatever it holds, and the one that is asked where that fails or is none.
+
+    Of one that is a choice, `quick` does not see whether another is made; `beside` does.
+    """
 
     key: str
     handler: Handler
     test: Test | None = None
     quick: Test | None = None
     beside: Beside | None = None
+    is_choice: bool = False
 
 
 _NOT_OBJECT = "This must be a JSON object, but is not."
@@ -129,8 +133,8 @@ class Compiler:
         handlers = {each.key: each.handler for each in made}
         if is_resource:
             tests["resourceType"] = frozenset([type_name]).__contains__
-            tests |= {each.key: each.quick for each in made if each.quick is not None}
-            handlers |= {each.key: _quickly(each.beside, each.handler) for each in made if each.beside is not None}
+            tests |= {each.key: each.quick for each in made if each.quick is not None and not each.is_choice}
+        beside_for = {each.key: each.beside for each in made if each.beside is not None and is_resource}.get
         required = tuple(element.name for element in elements if element.min and not element.is_choice)
         required_choices = [(element.name, _choice_names(element)) for element in elements if element.min and element.is_choice]
         test_for, handler_for = tests.get, handlers.get
@@ -144,13 +148,15 @@ class Compiler:
             if len(value) < 2 and not is_resource and (not value or "id" in value):
                 report.add("structure", path, _EMPTY_OBJECT)
             for key, item in value.items():
-                test = test_for(key)
-                if test is not None:
-                    try:
-                        if test(item):
-                            continue
-                    except TypeError:  # no string where a code is wanted
-                        pass
+                try:
+                    test = test_for(key)
+                    if test is not None and test(item):
+                        continue
+                    beside = beside_for(key)
+                    if beside is not None and beside(item, value):
+                        continue
+                except TypeError:  # no string where a code is wanted
+                    pass
                 handler = handler_for(key)
                 if handler is None:
                     unknown(key, path, report)
@@ -179,7 +185,9 @@ class Compiler:
         test_for = {each.key: each.quick for each in made if each.quick is not None}.get
         beside_for = {each.key: each.beside for each in made if each.beside is not None}.get
         required = tuple(element.name for element in elements if element.min and not element.is_choice)
-        required_choices = tuple(_choice_names(element) for element in elements if element.min and element.is_choice)
+        choices = [_choice_names(element) for element in elements if element.is_choice]
+        required_choices = [_choice_names(element) for element in elements if element.min and element.is_choice]
+        one_choice = len(required) + 1  # so many keys leave room for one choice, once what is required is there
         conditions = [rule.holds for rule in asked if rule.holds is not None]
 
         def quick(value: Any) -> bool:
@@ -200,6 +208,10 @@ class Compiler:
             for name in required:
                 if name not in value:
                     return False
+            if len(value) > one_choice:
+                for names in choices:
+                    if len({key.removeprefix("_") for key in names.intersection(value)}) > 1:
+                        return False
             for names in required_choices:
                 if names.isdisjoint(value):
                     return False
@@ -208,7 +220,7 @@ class Compiler:
                     return False
             return True
 
-        asks_more = bool(required or required_choices or conditions)
+        asks_more = bool(required or choices or conditions)
         return quick
 
     def rules(self, type_name: str) -> Sequence[Rule]:
@@ -273,7 +285,10 @@ class Compiler:
                     problem = "The url of an extension must be absolute, unless it is inside another extension."
                     report.add("value", (path, "url"), problem)
 
-            return Judged(outer_extension, lambda value: shape.quick(value) and ":" in value["url"])
+            def quick_extension(value: Any) -> bool:
+                return shape.quick(value) and ":" in value["url"]
+
+            return Judged(outer_extension, quick_extension)
         if element.codes and type_name in ("CodeableConcept", "Coding"):
             value_set = definitions.value_sets[element.codes]
             pairs = frozenset((system, code) for system, codes in value_set.items() for code in codes)
@@ -350,21 +365,7 @@ def _one_choice(element: Element, names: frozenset[str], field: Field) -> Field:
             return False
         return quick(value) if quick is not None else companion is not None and companion(value, holder)
 
-    return Field(key, guarded, beside=beside)
-
-
-def _quickly(beside: Beside, handler: Handler) -> Handler:
-    """The handler of a resource's element, with the test that sees the resource before it."""
-
-    def quickly(value: Any, holder: Mapping[str, Any], path: Path, report: Report) -> None:
-        try:
-            if beside(value, holder):
-                return
-        except TypeError:
-            pass
-        handler(value, holder, path, report)
-
-    return quickly
+    return Field(key, guarded, quick=quick, beside=beside, is_choice=True)
 
 
 def _never(_value: Any) -> bool:

@@ -62,7 +62,7 @@ def is_date(value: Any) -> bool:
 def is_date_time(value: Any) -> bool:
     if type(value) is not str or len(value) < 11:
         return is_date(value)
-    return _usual_instant(value) is not None or is_instant(value)
+    return _usual_instant(value) is not None or (_instant(value) is not None and _real_day(value))
 
 
 def is_instant(value: Any) -> bool:

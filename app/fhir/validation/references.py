@@ -67,7 +67,7 @@ def _sentence(fact: str, targets: frozenset[str]) -> str:
 
 def _contained(root: Any, identity: str) -> str | None:
     contained = root.get("contained")
-    for each in contained if isinstance(contained, list) else ():
-        if isinstance(each, Mapping) and each.get("id") == identity and isinstance(each.get("resourceType"), str):
+    for each in contained if type(contained) is list else ():
+        if type(each) is dict and each.get("id") == identity and type(each.get("resourceType")) is str:
             return str(each["resourceType"])
     return None
