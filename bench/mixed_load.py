@@ -70,6 +70,26 @@ class MixedLoad:
         for hospital in (h for h in self._nation.hospitals if h.channel == "hl7v2"):
             self._messages[hospital.ods] = [m for m in hl7.feed(home, hospital, 1) if b"ADT^A08" in m or b"ORU^R01" in m]
 
+    async def fill(self, megabytes: int = 160) -> None:
+        """So much goes in beside the fixed set and is read again, that a store's own caches are as large as they get."""
+        note = [{"text": "x" * 4000}]
+        ids = [f"filling-{number}" for number in range(megabytes * 200)]
+        async with self._clients() as clients:
+            for start in range(0, len(ids), 250):
+                ods, resource = self._observation(start % OBSERVATIONS)
+                entries = [
+                    {"resource": resource | {"id": id, "note": note}, "request": {"method": "PUT", "url": f"Observation/{id}"}}
+                    for id in ids[start : start + 250]
+                ]
+                await self._ask(
+                    next(clients), "POST", "", ods, body={"resourceType": "Bundle", "type": "transaction", "entry": entries}
+                )
+            for start in range(0, len(ids), 16):
+                await asyncio.gather(
+                    *(self._ask(next(clients), "GET", f"/Observation/{id}", "national") for id in ids[start : start + 16 : 2]),
+                    *(self._ask(next(clients), "GET", f"/Observation?_id={id}", "national") for id in ids[start : start + 16]),
+                )
+
     async def run(self, seconds: float, rate: float) -> None:
         """`rate` requests a second for so long, then to the end of what is under way. What is due when too many are is left out, and counted."""
         calls, weights = zip(*self._kinds, strict=True)

@@ -139,6 +139,8 @@ async def _site(name: str, url: str, directory: Path, nodes: int) -> Site:
     load = MixedLoad([s.base for s in servers], [s.mllp for s in servers if s.mllp], cast, nation)
     site = Site(name, url, servers, load, cast.tokens["national"], directory)
     await load.prepare()
+    if name == "sqlite":  # its page caches are the process's own memory, and otherwise grow with the store for hours
+        await load.fill()
     _say(f"{name}: prepared; wrong answers: {dict(load.wrong)}")
     return site
 

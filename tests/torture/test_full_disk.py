@@ -88,7 +88,7 @@ async def test_a_full_disk_is_told_and_loses_nothing(disk: SmallDisk, tmp_path: 
         assert (await _asked_until(node, 200, 201)).status_code in (200, 201)
         await working
         history = workload.history
-        print(f"{len(history.events)} answers, {history.refused} refused, {history.unknown} unknown")
+        print(f"{len(history.events)} answers, {sum(map(len, history.refused.values()))} refused, {history.unknown} unknown")
         assert anomalies(history) == []
         assert await workload.lost() == []
         assert len(history.events) > 50
