@@ -126,11 +126,11 @@ async def run(minutes: float, rate: float, limit: float, target: Path, wanted: S
 
 async def _site(name: str, url: str, directory: Path, nodes: int) -> Site:
     directory.mkdir(parents=True, exist_ok=True)
-    today = clock.today()
-    nation = simulate(today, per_year=YOUNG, years=2)
+    cast = setting.Cast(1, clock.today().isoformat())
+    nation = simulate(clock.today(), seed=cast.seed, per_year=YOUNG, years=2)
     store = open_store(url)
     await store.open()
-    cast = await setting.prepare(store, nation, 1, today.isoformat())
+    await setting.prepare(store, nation, cast)
     await store.close()
     servers = [
         await asyncio.to_thread(launch, directory / f"node{n}", "--store", url, sandbox=False, env={"CSOR_LOG_LEVEL": "error"})
