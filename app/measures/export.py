@@ -25,7 +25,10 @@ COLUMNS = {
     "expected": ("decimal", "Children expected to have the event, by the case-mix model"),
     "ratio": ("decimal", "Observed over expected"),
     "band": ("string", "Where the result lies against what was expected, in words"),
-    "suppressed": ("boolean", "Whether figures are left out because they are small"),
+    "suppressed": (
+        "boolean",
+        "Whether figures are left out because they are small, or because a small one could be worked out from them",
+    ),
     "completeness": ("decimal", "Share of eligible children with a known outcome"),
     "model_version": ("string", "The case-mix model"),
     "published_at": ("date", "Day on which this was made"),

@@ -28,6 +28,19 @@ def _infections() -> dict[str, frozenset[str]]:
     return {row["code"]: frozenset(row.get("conditions", ())) for row in rows}
 
 
+@cache
+def _diagnoses() -> dict[str, str]:
+    groups = json.loads((TERMINOLOGY / "condition-icd10.json").read_bytes())["group"]
+    elements = [element for group in groups for element in group["element"]]
+    return {plain_code(target["code"]): element["code"] for element in elements for target in element["target"]}
+
+
+def condition_of_diagnosis(icd10: str) -> str | None:
+    """The condition that an ICD-10 code (or its category of three characters) tells of, or None if it is none of ours."""
+    code = plain_code(icd10)
+    return _diagnoses().get(code[:4]) or _diagnoses().get(code[:3])
+
+
 def plain_code(code: str) -> str:
     """An OPCS-4 or ICD-10 code without dot, padding X, dagger or asterisk: `P77X` is `P77`, `q39.1` is `Q391`."""
     plain = code.strip().upper().replace(".", "").rstrip("+*-† ")

@@ -103,7 +103,7 @@ def of_hundred(row: Row) -> int | None:
 def headline(row: Row, measure: str) -> str:
     """What happened against what was expected, in one sentence, for the hospital."""
     if row.known is None:
-        return "The numbers are too small to be shown to others than the hospital itself."
+        return "The numbers are shown to the hospital alone, so that no child can be found out."
     if not row.known:
         return "No child of this period has an outcome that is known yet."
     told = f"{row.observed} of {row.known} children {wording(measure).did}"

@@ -326,6 +326,24 @@ async def test_a_record_begins_with_what_the_store_knows(store: Store, child: st
     assert answered(await operative_record.begin(store, RA1, patient, "oesophageal-atresia"))["first-operation"] is True
 
 
+async def test_the_condition_is_known_by_the_case_else_by_a_diagnosis_else_asked_for(store: Store, child: str) -> None:
+    async def likely() -> str | None:
+        return await operative_record.likely_condition(store, RA1, child)
+
+    def diagnosis(id: str, code: str) -> Put:
+        coding = {"coding": [{"system": names.ICD10, "code": code}]}
+        condition = {"resourceType": "Condition", "id": id, "code": coding, "subject": {"reference": f"Patient/{child}"}}
+        return Put(condition, owners=frozenset({"RA1"}))
+
+    assert await likely() is None
+    await store.commit(SYSTEM, [diagnosis("other", "J189"), diagnosis("ours", "P77X")])
+    assert await likely() == "necrotising-enterocolitis"
+    await store.commit(SYSTEM, [diagnosis("second", "Q79.3")])
+    assert await likely() is None, "of two nobody can choose but the surgeon"
+    await operative_record.complete(store, RA1, record(child, "gastroschisis"))
+    assert await likely() == "gastroschisis"
+
+
 def answered(response: dict[str, Any]) -> dict[str, Any]:
     from app.forms.items import answer_value, walk
 

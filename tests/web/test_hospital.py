@@ -173,7 +173,7 @@ async def test_the_nation_sees_each_hospital_without_its_small_numbers(site: Sit
     national = Access("user/nation", "national", None)
     rows = await hospital_table(site.context.store, national, measure, reporting_period(TODAY))
     page = (await site.get("nation", f"/hospital?measure={measure}")).text
-    assert page.count("Withheld: the numbers are small") == sum(row.suppressed for row in rows) > 0
+    assert page.count("Withheld, so that no child can be found out") == sum(row.suppressed for row in rows) > 0
     for row in rows:
         if not row.suppressed:
             assert f"{row.ratio:.2f} ({row.low:.2f} to {row.high:.2f})" in page

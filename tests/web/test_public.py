@@ -67,7 +67,7 @@ async def test_no_small_number_leaves(site: Site, measure: str) -> None:
 
 async def test_a_hospital_with_hardly_any_children_says_so_without_numbers(site: Site) -> None:
     page = (await site.get("", "/public/ZA7")).text
-    assert "The numbers are too small to show." in page and "Too few children to tell" in page
+    assert "We do not show the numbers of this hospital." in page and "Too few children to tell" in page
     assert "We know how" not in page and 'id="bar' not in page and 'id="array' not in page
 
 

@@ -22,7 +22,7 @@ def test_the_headline() -> None:
         "8 of 10 children did well; 7.5 were expected to. That is 1.07 times what was expected (95% interval 0.60 to 1.30)."
     )
     assert "no case-mix model" in words.headline(row(expected=None, ratio=None), "infection")
-    assert "too small" in words.headline(row(known=None, observed=None), "infection")
+    assert "to the hospital alone" in words.headline(row(known=None, observed=None), "infection")
     assert "known yet" in words.headline(row(known=0, observed=0), "infection")
 
 

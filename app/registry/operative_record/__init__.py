@@ -12,7 +12,7 @@ from app.fhir.validation import check
 from app.ids import new_id
 from app.registry.operative_record.case import find_case
 from app.registry.operative_record.completion import FINAL, targets_of, writes_for
-from app.registry.operative_record.launching import begin, launch
+from app.registry.operative_record.launching import begin, launch, likely_condition
 from app.registry.operative_record.questionnaires import condition_name, condition_of, questionnaire
 from app.security.access import Access
 from app.store.protocol import Guard, GuardFailed, Put, Store, Stored, VersionConflict, Write
@@ -26,6 +26,7 @@ __all__ = [
     "find_case",
     "hooks",
     "launch",
+    "likely_condition",
     "questionnaire",
     "targets_of",
     "writes_for",

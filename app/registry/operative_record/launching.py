@@ -5,11 +5,25 @@ from typing import Any
 from app import names
 from app.fhir.search.types import Match, Param, TokenValue
 from app.forms import populate
+from app.registry.encounters import codes
+from app.registry.facts import condition_of
+from app.registry.operations import condition_of_diagnosis
 from app.registry.operative_record.case import find_case
 from app.registry.operative_record.questionnaires import questionnaire
-from app.registry.plans import coded, of_patient
+from app.registry.plans import coded, every, of_patient
 from app.security.access import Access
 from app.store.protocol import Store, Stored
+
+
+async def likely_condition(store: Store, access: Access, patient: str) -> str | None:
+    """The one condition that the child is known to have: by a case, else by a diagnosis. None where there is none, or more than one."""
+    cases = of_patient(["EpisodeOfCare"], patient)
+    told = {condition_of(case.resource) async for case in every(store, access, cases)} - {None}
+    if not told:
+        diagnoses = of_patient(["Condition"], patient)
+        found = [diagnosis.resource async for diagnosis in every(store, access, diagnoses)]
+        told = {condition_of_diagnosis(code) for each in found for code in codes(each.get("code"), names.ICD10)} - {None}
+    return told.pop() if len(told) == 1 else None
 
 
 async def launch(store: Store, access: Access, patient: Stored, condition: str) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def own_funnel(figures: Figures, ods: str, *, labelled: bool) -> Markup | None:
     where = (
         f"This hospital: {own.cases} children, ratio {own.ratio:.2f}."
         if own
-        else "This hospital is not shown: its numbers are small."
+        else "This hospital is not shown: its numbers are withheld, so that no child can be found out."
     )
     told = (
         f"Each mark is one of {len(points)} hospitals, by its children with a known outcome and by observed over expected. Dashed lines hold what chance "

@@ -58,7 +58,10 @@ class Begin:
         """`?patient=` comes from the hospital's record system; the page works without it too."""
         id_ = request.query_params.get("patient", "")
         patient = await self.patient(access_of(request), id_) if id_ else None
-        return await self.page(request, patient, {"condition": request.query_params.get("condition", "")}, {})
+        condition = request.query_params.get("condition", "")
+        if patient is not None and not condition:
+            condition = await operative_record.likely_condition(self.store, access_of(request), patient.id) or ""
+        return await self.page(request, patient, {"condition": condition}, {})
 
     async def start(self, request: Request) -> Response:
         """Begin a record for a child that was found."""
