@@ -295,7 +295,8 @@ async def _writes(store: MongoStore, sample: Document) -> Document:
 
 def tables(figures: Document) -> dict[str, str]:
     """The page's tables by name, from the figures alone."""
-    return {"sizes": _sizes(figures), "queries": _queries(figures), "growth": _growth(figures)}
+    makers = {"sizes": _sizes, "written": _written, "queries": _queries, "writes": _commits, "growth": _growth, "memory": _memory}
+    return {name: make(figures) for name, make in makers.items()}
 
 
 def with_tables(page: str, figures: Document) -> str:
@@ -325,6 +326,36 @@ def _sizes(figures: Document) -> str:
         indexes = sum(told["indexes"].values())
         each = f"{told['documents'] / figures['children'][name]:.1f}"
         out += _row(f"`{name}`", f"{told['documents']:,}", each, _gb(told["bytes"]), _gb(told["stored"]), _gb(indexes), largest)
+    return out
+
+
+def _written(figures: Document) -> str:
+    """In words: what indexes weigh that grew entry by entry, beside those that were built at once."""
+    told = figures["as_written"]
+    grown = sum(told["indexes"].values()) / told["children"]
+    built = per_child(figures, "indexes")
+    return (
+        f"A child takes {per_child(figures, 'stored') / 1e3:,.0f} kB on disk and {built / 1e3:,.0f} kB of indexes, which were built at once; those of the "
+        f"{told['children']:,} children of the play, written entry by entry, took {grown / 1e3:,.0f} kB a child.\n"
+    )
+
+
+def _commits(figures: Document) -> str:
+    told = figures["writes"]
+    return f"A commit of one new Observation took {told['create']:,.0f} ms, of one new version {told['update']:,.0f} ms, each alone.\n"
+
+
+def _memory(figures: Document) -> str:
+    """How many children's indexes fit in the cache of a member, which is half of its memory."""
+    built = per_child(figures, "indexes")
+    out = _row(
+        "memory of a member", "children whose indexes fit in its cache", *(f"years at {yearly:,} a year" for yearly in SCENARIOS)
+    )
+    out += _row(*["---:"] * (2 + len(SCENARIOS)))
+    for size in (16, 64, 256):
+        children = size * 1e9 / 2 / built
+        years = [f"{children / yearly:,.0f}" if children > 10 * yearly else f"{children / yearly:,.1f}" for yearly in SCENARIOS]
+        out += _row(f"{size} GB", f"{children:,.0f}", *years)
     return out
 
 
