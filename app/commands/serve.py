@@ -42,7 +42,7 @@ def serve(**options: Any) -> None:
     settings = read_settings(given)
     asyncio.run(_prepare(settings))
     http = _bind(settings.host, settings.port)
-    mllp = _reserve(settings.host, settings.mllp_port) if settings.mllp_port == 0 else None
+    mllp = _reserve(settings.host, settings.mllp_port) if settings.mllp_port >= 0 else None
     bound = {"port": http.getsockname()[1], "mllp_port": mllp.getsockname()[1] if mllp else settings.mllp_port}
     settings = settings.model_copy(update=bound)
     for name, value in (given | bound).items():  # workers are new processes, and read their settings where we did
@@ -86,7 +86,12 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _reserve(host: str, port: int) -> socket.socket:
-    """Holds a free port that every worker then listens on (SO_REUSEPORT)."""
+    """Holds a port that all our workers then listen on (SO_REUSEPORT).
+
+    Raises ClickException where another server listens: the system would deal each new connection to one of the two, in silence.
+    """
+    if port:
+        _bind(host, port).close()
     held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     held.bind((host, port))

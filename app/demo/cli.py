@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 import httpx
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -73,6 +74,7 @@ async def _demo(console: Console, data: Path, once: bool, port: int, seed: int, 
         if not once:
             console.print("Serving until Ctrl-C.")
             await _unless(stop, server, asyncio.Event().wait())
+            console.print("\nStopped. Everything that was acknowledged is stored; run it again to look once more.")
     return not differences
 
 
@@ -130,7 +132,7 @@ async def _perform(
             cast.child = next((f.patient for f in facts.values() if f.hospital == _different(nation).ods), "")
             cast.played = True
             await setting.remember(store, cast)
-    console.print(_table(report, nation))
+    console.print(_table(report, console.width))
     console.print(report.label, style="italic")
     _say(console, differences, nation, again)
     return differences
@@ -139,7 +141,7 @@ async def _perform(
 async def _play(
     console: Console, data: Path, cast: setting.Cast, nation: Nation, server: setting.Server, mail: Letters, store: setting.Store
 ) -> list[str]:
-    columns = (SpinnerColumn(), TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description:<33}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         play = Play(nation, cast, server, data, progress)
         await play.hospital_messages()
@@ -155,16 +157,20 @@ async def _play(
     return play.refused + compare.letters(play.written_to, nation)
 
 
-def _table(report: Report, nation: Nation) -> Table:
-    table = Table(title=f"Treatment success, children first operated on {report.start} to {report.end} (simulated)")
-    table.add_column("Hospital")
-    for heading in ("Cases", "Outcome known", "Observed", "Expected", "Ratio"):
-        table.add_column(heading, justify="right")
-    table.add_column("95 % interval")
-    table.add_column("Band")
+def _table(report: Report, width: int) -> Table:
+    """Whole words at 80 columns, a line for each hospital where there is room."""
+    title = f"Treatment success, children first operated on {report.start} to {report.end} (simulated)"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, int(width > 100)))
+    table.add_column("Hospital", min_width=11)
+    for heading in ("Cases", "Outcome\nknown", "Observed", "Expected", "Ratio"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("95 % interval", no_wrap=True)
+    table.add_column("Band", min_width=11)
     for row in report.rows:
         cells = (str(row.cases), str(row.known), str(row.observed), _figure(row.expected, 1), _figure(row.ratio, 2))
-        table.add_row(row.name, *cells, f"{_figure(row.low, 2)} to {_figure(row.high, 2)}", row.band)
+        band = row.band.removesuffix(" for the children treated here")
+        interval = "-" if row.low is None else f"{_figure(row.low, 2)} to {_figure(row.high, 2)}"
+        table.add_row(row.name, *cells, interval, band)
     return table
 
 
@@ -208,7 +214,5 @@ def _say_what_to_open(console: Console, base: str, cast: setting.Cast, nation: N
         ("FHIR base", f"{base}/fhir"),
         ("  token (national)", cast.tokens["national"]),
     )
-    grid = Table.grid(padding=(0, 2))
-    for name, value in rows:
-        grid.add_row(name, value)
-    console.print(grid)
+    for name, value in rows:  # addresses and tokens are there to be copied: never cut or broken
+        console.print(f"{name:<32}{value}", soft_wrap=True, highlight=False, markup=False)

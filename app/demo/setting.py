@@ -138,7 +138,7 @@ async def run(*arguments: str) -> bytes:
 @contextlib.asynccontextmanager
 async def serving(data: Path, smtp_url: str, port: int) -> AsyncIterator[Server]:
     """`csor serve` as a process of its own, ready to answer; stopped in good order at the end."""
-    http, mllp = free_port(port), free_port(2575)
+    http, mllp = free_port(port), free_port(0)
     base = f"http://127.0.0.1:{http}"
     log = data / "server.log"
     with log.open("ab") as file:

@@ -127,3 +127,15 @@ def test_a_taken_port_is_told(server: Server, tmp_path: Path) -> None:
     port = server.base.rpartition(":")[2]
     done = csor("serve", "--sandbox", "--port", port, "--data", str(tmp_path))
     assert done.returncode == 1 and "Cannot listen" in done.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_no_two_servers_share_a_feed_in_silence(start_server: Start, tmp_path: Path, workers: str) -> None:
+    first = start_server("--workers", workers)
+    assert first.mllp is not None
+    done = csor("serve", "--sandbox", "--port", "0", "--mllp-port", str(first.mllp[1]), "--data", str(tmp_path))
+    assert done.returncode == 1 and f"Cannot listen on 127.0.0.1:{first.mllp[1]}" in done.stderr
+    assert first.stop() == 0
+    again = start_server("--mllp-port", str(first.mllp[1]), "--workers", workers)
+    assert again.mllp == first.mllp, "the port is free as soon as the server that had it has gone"
+    again.stop()
