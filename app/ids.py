@@ -6,12 +6,13 @@ import secrets
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 
 def new_id() -> str:
     """26 characters, ordered by time of making, 80 random bits: a FHIR id and a cheap index key."""
     number = (int(time.time() * 1000) << 80) | int.from_bytes(os.urandom(10))
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return _text(number)
 
 
 def new_secret(prefix: str) -> str:
@@ -25,4 +26,9 @@ def derived_id(*parts: str) -> str:
     The parts must be opaque themselves (ids of this server, codes, days of treatment): a hash of an identifier can be guessed back.
     """
     number = int.from_bytes(hashlib.sha256("\x1f".join(parts).encode()).digest()[:16])
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return _text(number)
+
+
+def _text(number: int) -> str:
+    """128 bits as 26 characters of five bits, two at a time."""
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
