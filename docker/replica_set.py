@@ -34,9 +34,9 @@ def main() -> None:
     admin = {"username": ADMIN, "password": secret("mongo_admin"), "authSource": "admin"}
 
     until("the first member answers", lambda: begin(here, admin, name, members[0]))
-    until("the users are there", lambda: users(here | admin, parsed))
+    until("the server's user is there", lambda: user(tls | admin, name, parsed))
     for member in members:
-        until(f"{member} is a member", lambda member=member: join(tls | admin, name, members[0], member))
+        until(f"{member} is a member", lambda member=member: join(tls | admin, name, members, member))
     until("all members have the data", lambda: settled(tls | admin, name, members))
     sys.stdout.write(f"The replica set {name} is ready: {', '.join(members)}.\n")
 
@@ -63,12 +63,10 @@ def begin(here: dict[str, Any], admin: dict[str, Any], name: str, first: str) ->
     return True
 
 
-def users(as_admin: dict[str, Any], parsed: dict[str, Any]) -> bool:
-    """The server's user, with the password of the URL and no more rights than it needs."""
+def user(as_admin: dict[str, Any], name: str, parsed: dict[str, Any]) -> bool:
+    """The server's user, with the password and for the database of the URL, and no more rights than it needs."""
     roles = [{"role": "readWrite", "db": parsed["database"] or "csor"}]
-    with MongoClient(**as_admin) as client:
-        if not client.admin.command("hello")["isWritablePrimary"]:
-            return bool(client.admin.command("usersInfo", parsed["username"])["users"])  # made before this member lost the lead
+    with MongoClient([f"{host}:{port}" for host, port in parsed["nodelist"]], replicaSet=name, **as_admin) as client:
         try:
             client.admin.command("createUser", parsed["username"], pwd=parsed["password"], roles=roles)
         except OperationFailure as error:
@@ -78,9 +76,9 @@ def users(as_admin: dict[str, Any], parsed: dict[str, Any]) -> bool:
     return True
 
 
-def join(as_admin: dict[str, Any], name: str, first: str, member: str) -> bool:
+def join(as_admin: dict[str, Any], name: str, members: list[str], member: str) -> bool:
     """One more member, if it is not one yet."""
-    with MongoClient(first, replicaSet=name, **as_admin) as client:
+    with MongoClient(members, replicaSet=name, **as_admin) as client:
         config = client.admin.command("replSetGetConfig")["config"]
         if any(one["host"] == member for one in config["members"]):
             return True
@@ -92,7 +90,7 @@ def join(as_admin: dict[str, Any], name: str, first: str, member: str) -> bool:
 
 def settled(as_admin: dict[str, Any], name: str, members: list[str]) -> bool:
     """Whether each is primary or secondary."""
-    with MongoClient(members[0], replicaSet=name, **as_admin) as client:
+    with MongoClient(members, replicaSet=name, **as_admin) as client:
         states = {one["name"]: one["stateStr"] for one in client.admin.command("replSetGetStatus")["members"]}
     return all(states.get(member) in ("PRIMARY", "SECONDARY") for member in members)
 

@@ -4,6 +4,7 @@
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -49,6 +50,7 @@ class Node(Part):
         self.http, self.mllp = mongod.free_port(), mongod.free_port()
         settings = dict(line.split("=", 1) for line in (DOCKER / "node.env").read_text().splitlines() if "=" in line)
         own = {"CSOR_HOST": "127.0.0.1", "CSOR_PORT": str(self.http), "CSOR_MLLP_PORT": str(self.mllp)}
+        own |= {f"CSOR_MLLP_{what}": str(site.secrets / "site_certificate") for what in ("CERTIFICATE", "KEY")}
         environment = site.environment | settings | own | {"CSOR_BASE_URL": site.https}
         super().__init__([sys.executable, "-m", "app.cli", "serve"], site.directory / f"{name}.log", environment)
 
@@ -121,11 +123,12 @@ class Site:
 
     def client(self, token: str = "", base: str = "") -> httpx.Client:
         """Through the proxy, or of one node."""
-        import ssl
-
-        trusted = ssl.create_default_context(cafile=str(self.secrets / "mongo_ca"))
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=base or self.https, headers=headers, verify=trusted, timeout=60)
+        return httpx.Client(base_url=base or self.https, headers=headers, verify=self.trusted(), timeout=60)
+
+    def trusted(self) -> ssl.SSLContext:
+        """What knows the site's own authority."""
+        return ssl.create_default_context(cafile=str(self.secrets / "mongo_ca"))
 
     def logs(self) -> dict[str, str]:
         """All that any part said."""

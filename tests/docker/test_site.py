@@ -22,7 +22,7 @@ from tests.docker.site import Site, until
 from tests.intake.hl7v2.messages import message, pid, pv1
 
 pytestmark = pytest.mark.slow
-MESSAGES = 120
+MESSAGES = 60  # of each feed
 MRN = "https://csor.example.org/Id/mrn/RXX"
 
 
@@ -115,12 +115,12 @@ def test_what_is_withdrawn_by_a_command_is_withdrawn_at_both(site: Site) -> None
         until(lambda base=base: site.client(token, base).get("/fhir/Patient").status_code == 401)
 
 
-async def feed(port: int, which: int, half: Event, sent_twice: list[str]) -> list[str]:
+async def feed(site: Site, which: int, half: Event, sent_twice: list[str]) -> list[str]:
     """A hospital's engine: sends in order, and after a lost connection sends what was not answered again. The codes of the answers."""
     codes: list[str] = []
     while len(codes) < MESSAGES:
         try:
-            async with Client("127.0.0.1", port) as client:
+            async with Client("localhost", site.ports["mllp"], tls=site.trusted()) as client:
                 while len(codes) < MESSAGES:
                     name = f"F{which}N{len(codes)}"
                     answer = await client.send(message("A01", pid(mrn=name, nhs=""), pv1(visit=name), control=name))
@@ -140,12 +140,12 @@ def test_a_node_dies_and_neither_feeds_nor_readers_miss_it(site: Site, token: st
     half, done, sent_twice = Event(), Event(), []
 
     async def feeds() -> list[list[str]]:
-        return await asyncio.gather(*(feed(site.ports["mllp"], which, half, sent_twice) for which in range(4)))
+        return await asyncio.gather(*(feed(site, which, half, sent_twice) for which in range(4)))
 
     def read() -> set[int]:
         found = set()
         with site.client(token) as client:
-            while not done.is_set():
+            while not done.wait(0.05):
                 found.add(client.get("/fhir/Patient/p1").status_code)
         return found
 
@@ -164,12 +164,13 @@ def test_a_node_dies_and_neither_feeds_nor_readers_miss_it(site: Site, token: st
         assert client.csor.record.count_documents({"kind": "hl7v2", "state": "processed"}) == 4 * MESSAGES
     with site.client(token) as client:
         assert client.get("/fhir/Patient?_summary=count").json()["total"] == 6 + 4 * MESSAGES
-        for name in [f"F{which}N{n}" for which in range(4) for n in range(0, MESSAGES, 8)] + sent_twice:
+        for name in [f"F{which}N{n}" for which in range(4) for n in range(0, MESSAGES, 6)] + sent_twice:
             found = client.get("/fhir/Patient", params={"identifier": f"{MRN}|{name}", "_summary": "count"}).json()
             assert found["total"] == 1, name
 
 
 def test_a_node_that_comes_back_gets_its_share(site: Site, token: str) -> None:
+    site.nodes[0].kill()
     site.nodes[0].start()
     until(site.nodes[0].healthy)
     before = site.logs()["proxy.log"].count("nodes/node1 200")
@@ -213,19 +214,23 @@ def test_no_node_at_all_is_told_as_fhir_tells_it(site: Site, token: str) -> None
         assert answer.headers["retry-after"] and answer.json()["issue"][0]["code"] == "transient"
 
 
-def test_a_backup_brings_the_site_back(site: Site, token: str, tmp_path: Path) -> None:
+def test_a_backup_brings_the_site_back_beside_what_was_there(site: Site, token: str, tmp_path: Path) -> None:
     """The nodes stand still since the test before."""
     said = site.csor("backup", str(tmp_path), "--keep", "3")
     assert "compared and the same" in said
     [file] = tmp_path.iterdir()
-    with as_admin(site) as client:
-        client.drop_database("csor")
+    url = site.secrets / "csor_store"
+    url.chmod(0o600)
+    url.write_text(url.read_text().replace("/csor?", "/csor2?"))
+    assert "is ready" in site.make_replica_set()  # the server's user may now use that database, and no other
     assert "compared and the same" in site.csor("restore", str(file))
     assert site.csor("check") == "All agrees.\n"
     site.nodes[1].start()
     until(site.nodes[1].healthy)
     with site.client(token, f"http://127.0.0.1:{site.nodes[1].http}") as client:
         assert client.get("/fhir/Patient/p1").json()["name"] == [{"family": "Unmistakable"}]
+    with MongoClient(site.secret("csor_store")) as server, pytest.raises(OperationFailure):
+        server.csor.resource.find_one()
 
 
 def test_no_log_has_a_secret_or_a_child(site: Site, token: str) -> None:
