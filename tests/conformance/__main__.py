@@ -4,7 +4,6 @@ Each row: the suite, its cases, how many pass, how many differ or are refused, a
 """
 
 import os
-import re
 import sys
 import tarfile
 import tempfile
@@ -93,6 +92,26 @@ def examples(unpack: Unpack) -> list[Row]:
     ]
 
 
+def second_opinions(unpack: Unpack) -> list[Row]:
+    """The same examples as judged by others: how many they judge as we do."""
+    from tests.conformance import json_schema, test_json_schema, test_second_opinion
+    from tests.conformance.test_examples import EXAMPLES
+
+    directory, rows = unpack(EXAMPLES), []
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            schema = json_schema.Schema(json_schema.fetched(Path(scratch)))
+        count, differing = test_json_schema.disagreements(schema, directory)
+        rows.append(
+            Row("R4 examples, JSON schema of HL7 agrees", count, count - differing.total(), "tests/conformance/json_schema.toml")
+        )
+    except json_schema.Absent as error:
+        print(f"JSON schema: {error}", file=sys.stderr)
+    count, agreed, *_ = test_second_opinion.judged(directory)
+    rows.append(Row("R4 examples up to 300 kB, fhir.resources agrees", count, agreed, "tests/conformance/test_second_opinion.py"))
+    return rows
+
+
 def snapshots(unpack: Unpack) -> list[Row]:
     from tests.conformance import test_profiles as suite
 
@@ -125,6 +144,7 @@ SUITES: tuple[tuple[str, Callable[[Unpack], list[Row]]], ...] = (
     ("", searching),
     ("hl7.fhir.r4.core-4.0.1", snapshots),
     ("hl7.fhir.r4.examples-4.0.1", examples),
+    ("hl7.fhir.r4.examples-4.0.1", second_opinions),
 )
 
 
@@ -164,7 +184,7 @@ def main() -> int:
                 continue
             started = time.monotonic()
             found = run(unpack)
-            print(f"{re.sub(r'-', ' ', name) or 'search parameters'}: {time.monotonic() - started:.1f} s", file=sys.stderr)
+            print(f"{run.__name__.replace('_', ' ')}: {time.monotonic() - started:.1f} s", file=sys.stderr)
             rows += found
     print(table(rows))
     return 0 if rows and all(row.is_explained for row in rows) else 1

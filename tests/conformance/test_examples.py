@@ -35,6 +35,8 @@ REALLY_INVALID = {
     "ig-r4.json": _NO_NAME,
 }
 
+# R4 calls both an error, and so does HL7's own validator: of fullUrl its definition says that it "SHALL NOT disagree with the id in the resource", and sdf-4 is
+# published with the severity error.
 _OTHER_ID = "entries whose fullUrl names another id than the resource has"
 _NO_BASE_DEFINITION = "a logical model that is not abstract, without the base that rule sdf-4 asks for"
 BROKEN_RULES = {

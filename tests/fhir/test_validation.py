@@ -259,6 +259,10 @@ def test_sentences_say_what_is_wrong_and_how_to_repair_it(resource: dict[str, An
             ),
             "Patient.contained[0]",
         ),
+        (
+            patient(contained=[{"resourceType": "Organization", "id": "l", "name": name} for name in ("one", "other")]),
+            "Patient.contained[1].id",
+        ),
         ({"resourceType": "Bundle", "type": "batch", "entry": [{"resource": {"resourceType": "X"}}]}, "Bundle.entry[0].resource"),
         ({"resourceType": "Bundle", "type": "batch", "entry": [{"resource": patient(id="a b")}]}, "Bundle.entry[0].resource.id"),
         ({"resourceType": "Parameters", "parameter": [{"name": "a", "resource": {}}]}, "Parameters.parameter[0].resource"),

@@ -225,7 +225,10 @@ class Compiler:
 
     def rules(self, type_name: str) -> Sequence[Rule]:
         """What is asked of every object of the type, after its elements."""
-        return (*_BUILT_IN.get(type_name, ()), *self._rules(type_name))
+        built_in = [_extension] if type_name == "Extension" else []
+        if "DomainResource" in self.definitions.ancestors(type_name):
+            built_in.append(_contained_once)
+        return (*built_in, *self._rules(type_name))
 
     def _fields(self, owner: str, element: Element) -> Sequence[Field]:
         """One field for each JSON key of an element; made once, however many types inherit it."""
@@ -264,7 +267,7 @@ class Compiler:
         definitions = self.definitions
         if type_name == "Reference":
             targets = targets_of(owner, element)
-            usual = targets or definitions.resources
+            usual = targets.allowed or definitions.resources
 
             def bounded_reference(value: Any, path: Path, report: Report) -> None:
                 shape.check(value, path, report)
@@ -399,7 +402,7 @@ def _pair(coding: Mapping[str, Any]) -> tuple[str, str]:
     return (system, code) if type(system) is str and type(code) is str else ("", "")
 
 
-def _extension(value: Mapping[str, Any], path: Path, report: Report) -> None:
+def _ask_extension(value: Mapping[str, Any], path: Path, report: Report) -> None:
     if not _is_either(value):
         problem = (
             "both a value and extensions; keep one" if "extension" in value else "neither a value nor extensions; give it one"
@@ -415,4 +418,19 @@ def _is_either(value: Mapping[str, Any]) -> bool:
     return has_parts != (len(value) > has_parts + ("url" in value) + ("id" in value) + ("_url" in value))
 
 
-_BUILT_IN: Mapping[str, Sequence[Rule]] = {"Extension": (Quiet(_extension, holds=_is_either),)}
+def _ask_contained(value: Mapping[str, Any], path: Path, report: Report) -> None:
+    contained = value.get("contained")
+    seen: set[str] = set()
+    for index, each in enumerate(contained if type(contained) is list else ()):
+        name = each.get("id") if type(each) is dict else None
+        if type(name) is str:
+            if name in seen:
+                where = ((path, "contained", index), "id")
+                report.add(
+                    "invalid", where, f"Another contained resource has the id {quoted(name)} too, so that '#' and it mean both."
+                )
+            seen.add(name)
+
+
+_extension = Quiet(_ask_extension, holds=_is_either)
+_contained_once = Quiet(_ask_contained, frozenset(["contained"]))

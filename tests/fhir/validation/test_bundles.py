@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.fhir.validation import validate
+from app.fhir.validation import check, validate
 
 ONE, TWO = "urn:uuid:c757873d-ec9a-4326-a141-556f43239520", "urn:uuid:c757873d-ec9a-4326-a141-556f43239521"
 
@@ -71,3 +71,18 @@ def test_a_reference_by_uuid_leads_to_the_right_type() -> None:
 def test_entries_that_are_no_entries_raise_nothing() -> None:
     for entry in (5, {}, [None], [5], [{"fullUrl": 5, "resource": 5}], [{"resource": {"resourceType": "Nope"}}]):
         assert validate({"resourceType": "Bundle", "type": "collection", "entry": entry}, invariants=True)
+
+
+def test_a_reference_beyond_the_table_is_let_through_but_told() -> None:
+    weight = {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"text": "a"},
+        "performer": [{"reference": "Encounter/1"}],
+    }
+    assert validate(weight) == []
+    (warning,) = [issue for issue in validate(weight, invariants=True) if "takes only" in issue.diagnostics]
+    assert (warning.severity, warning.expression) == ("warning", "Observation.performer[0].reference")
+    check(weight)
+    weight["performer"] = [{"reference": "Location/1"}]
+    assert [issue.severity for issue in validate(weight)] == ["error"]
