@@ -50,12 +50,10 @@ class Consumer(ABC):
         """Run until caught up; how many changes. Errors of the handler are raised. For commands and tests."""
         done = conflicts = 0
         while True:
-            before = await self.position()
             try:
                 number = await self._step(self.batch)
-            except (Conflict, PreconditionFailed):
-                # Another process moved the cursor (then there is less to do), or wrote what we were about to write.
-                conflicts = 0 if await self.position() != before else conflicts + 1
+            except (Conflict, PreconditionFailed):  # another process wrote what we were about to write
+                conflicts += 1
                 if conflicts > ATTEMPTS:
                     raise
                 continue
@@ -74,7 +72,10 @@ class Consumer(ABC):
             while not stop.is_set():
                 if not await lease.hold():
                     await _pause(stop, IDLE)
-                elif await self._try() < self._size:
+                    continue
+                async with lease.kept():
+                    number = await self._try()
+                if number < self._size:
                     await self._rest(stop)
         finally:
             with suppress(Unavailable):
@@ -91,7 +92,12 @@ class Consumer(ABC):
         changes = await self.store.feed(after, size)
         if changes:
             writes = await self.handle(changes)
-            await self._commit(changes[-1].seq, revision, writes)
+            try:
+                await self._commit(changes[-1].seq, revision, writes)
+            except (Conflict, PreconditionFailed):
+                if (await self._cursor())[1] == revision:
+                    raise
+                # Another process moved the cursor: what it did is no fault of these changes, and what is left comes next.
         return len(changes)
 
     async def _commit(self, seq: int, revision: int, writes: Sequence[Write]) -> None:

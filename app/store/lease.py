@@ -4,9 +4,14 @@ A lease only saves double work. What must happen exactly once is guarded by comp
 than any could was written by a clock that has been put right since: nobody waits for it.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
 import msgspec
 
 from app import clock
+from app.fhir.errors import Unavailable
 from app.ids import new_id
 from app.security.access import SYSTEM
 from app.store.protocol import DeleteRecord, PutRecord, Record, RecordConflict, Store
@@ -42,6 +47,22 @@ class Lease:
             return False
         self._until, self._revision = now + self._for, revision + 1
         return True
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Renewed for as long as the block takes, which may be longer than a lease on a busy machine."""
+        renewing = asyncio.create_task(self._renew())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._for / 3_000_000)
+            with suppress(Unavailable):
+                await self.hold()
 
     async def release(self) -> None:
         """Let another take over at once."""

@@ -154,6 +154,46 @@ async def test_a_lease_has_one_holder_until_it_ends(store: Store, monkeypatch: p
     assert await one.hold()
 
 
+async def test_a_lease_is_kept_for_as_long_as_the_work_takes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = 10**15
+    monkeypatch.setattr("app.clock.micros", lambda: time)
+    one, other = Lease(store, "x", 0.03), Lease(store, "x", 0.03)
+    assert await one.hold()
+    async with one.kept():
+        for _ in range(5):
+            time += 20_000
+            while (await renewed(store)).due != time + 30_000:
+                await asyncio.sleep(0)
+            assert not await other.hold()
+    time += 40_000
+    assert await other.hold()
+
+
+async def renewed(store: Store) -> Record:
+    record = await store.get_record(SYSTEM, "lease", "x")
+    assert record is not None
+    return record
+
+
+async def test_to_be_overtaken_is_no_failure_of_the_changes(store: Store) -> None:
+    class Slow(Counting):
+        async def handle(self, changes: list[Change]) -> Sequence[Write]:
+            if not overtaking:
+                overtaking.append(True)
+                await Counting(store).drain()  # another process, on the same changes
+                overtaking.clear()
+            return await super().handle(changes)
+
+    overtaking: list[bool] = []
+    slow = Slow(store)
+    slow._size = 1
+    for n in range(5):
+        await store.commit(SYSTEM, [Put(patient(f"p{n}"))])
+        assert await slow._try() == 1
+    assert await slow.position() == 5
+    assert await store.find_records(SYSTEM, "consumer-error") == []
+
+
 async def test_a_lease_outlives_no_clock_that_is_put_right(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     time = 10**15
     monkeypatch.setattr("app.clock.micros", lambda: time)
