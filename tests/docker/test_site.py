@@ -76,6 +76,8 @@ def test_making_the_replica_set_again_changes_nothing(site: Site) -> None:
     with as_admin(site) as client:
         before = client.admin.command("replSetGetConfig")["config"]
         assert len(before["members"]) == 3
+        limit = client.admin.command({"getParameter": 1, "transactionLifetimeLimitSeconds": 1})
+        assert limit["transactionLifetimeLimitSeconds"] == 20  # by default a dead node's writes stay locked for a minute and a half
         assert "The replica set csor is ready" in site.make_replica_set()
         assert client.admin.command("replSetGetConfig")["config"] == before
 
