@@ -1,8 +1,12 @@
 """What a search means in every store: the few numbers and names that the compilers share."""
 
+from app.fhir.search.types import Param
+
 INSTANT = 1000  # microseconds: `_lastUpdated` is written to the millisecond
 MAX_INCLUDED = 20_000  # resources that one page may include
 MAX_ROUNDS = 8  # of _include:iterate
+
+URL, VERSION = Param("url", "uri"), Param("version", "token")  # of what others refer to by canonical URL
 
 # The types that others refer to by canonical URL.
 CANONICAL = frozenset(

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.fhir.search.types import (
+    IN_BASE_UNITS,
     AnyOf,
     Chain,
     Clause,
@@ -273,9 +274,9 @@ def in_order(found: list[Indexed], keys: list[SortKey]) -> list[Indexed]:
 
 def sort_value(resource: Indexed, key: SortKey) -> Any:
     entries = resource.entries
-    name = key.param.code
-    values: list[Any] = [token.code for token in entries.tokens if token.param == name]
-    values += [string.folded for string in entries.strings if string.param == name]
-    values += [date.high if key.descending else date.low for date in entries.dates if date.param == name]
-    values += [quantity.high if key.descending else quantity.low for quantity in entries.quantities if quantity.param == name]
+    codes = key.param.codes(resource.type)
+    values: list[Any] = [token.code for token in entries.tokens if token.param in codes]
+    values += [string.folded for string in entries.strings if string.param in codes]
+    values += [date.low for date in entries.dates if date.param in codes]
+    values += [one.low for one in entries.quantities if one.param in codes and one.system != IN_BASE_UNITS]
     return (max if key.descending else min)(values) if values else None

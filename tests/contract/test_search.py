@@ -371,7 +371,7 @@ SORTS = [
     ((SortKey(FAMILY),), ["a", "b", "c", "d"]),
     ((SortKey(FAMILY, True),), ["d", "c", "b", "a"]),
     ((SortKey(BIRTHDATE),), ["b", "a", "c", "d"]),
-    ((SortKey(BIRTHDATE, True),), ["c", "b", "a", "d"]),
+    ((SortKey(BIRTHDATE, True),), ["c", "a", "b", "d"]),
     ((SortKey(GENDER), SortKey(FAMILY, True)), ["c", "b", "a", "d"]),
     ((SortKey(GENDER, True), SortKey(FAMILY)), ["a", "b", "c", "d"]),
     ((SortKey(Param("_id", "token"), True),), ["d", "c", "b", "a"]),
@@ -486,7 +486,7 @@ async def test_what_is_a_match_is_not_included_again(store: Store) -> None:
     assert result.included == []
 
 
-async def test_dates_of_many_entries_are_sorted_by_first_or_last(store: Store) -> None:
+async def test_a_period_stands_where_it_begins(store: Store) -> None:
     await store.commit(
         SYSTEM,
         [
@@ -496,7 +496,7 @@ async def test_dates_of_many_entries_are_sorted_by_first_or_last(store: Store) -
         ],
     )
     assert await found(store, type="Observation", sort=(SortKey(DATE),)) == ["period", "early", "late"]
-    assert await found(store, type="Observation", sort=(SortKey(DATE, True),)) == ["period", "late", "early"]
+    assert await found(store, type="Observation", sort=(SortKey(DATE, True),)) == ["late", "early", "period"]
 
 
 async def test_reindexing_changes_nothing(measured: Store) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from app.fhir.errors import NotFound, NotSupported, Unavailable
+from app.fhir.search.types import Plan
 from app.security.access import SYSTEM
 from app.store.open import open_store
 from app.store.protocol import Put
 from app.store.sqlite import schema
 from app.store.sqlite.connection import PAGE_SIZE, connect
 from app.store.sqlite.store import SQLiteStore
-from tests.contract.builders import patient
+from tests.contract.builders import by_family, patient
 from tests.support import open_test_store
 
 
@@ -62,6 +63,21 @@ def test_an_interrupted_migration_leaves_nothing(tmp_path: Path, monkeypatch: py
     assert connection.execute("SELECT name FROM sqlite_schema ORDER BY name").fetchall() == before
     assert connection.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS) - 1,)
     connection.close()
+
+
+async def test_a_store_of_the_first_schema_is_indexed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as then:
+        then.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        store = await open_test_store(tmp_path)
+        await store.commit(SYSTEM, [Put(patient("a", "Angus"))])
+        await store.close()
+    with sqlite3.connect(tmp_path / "store.db") as raw:
+        raw.execute("DELETE FROM string")  # what an older program indexed is not what this one looks for
+    store = await open_test_store(tmp_path)
+    assert [found.id for found in (await store.search(SYSTEM, Plan(("Patient",), (by_family("angus"),)))).matches] == ["a"]
+    assert await store.check() == []
+    assert not schema.is_stale(sqlite3.connect(tmp_path / "store.db"))
+    await store.close()
 
 
 async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
@@ -155,7 +171,7 @@ async def test_damage_inside_the_file_is_told_by_check_and_never_answered_as_dat
     await store.close()
     path = tmp_path / "store.db"
     raw = bytearray(path.read_bytes())
-    for page in range(20, len(raw) // PAGE_SIZE):
+    for page in range(60, len(raw) // PAGE_SIZE):
         raw[page * PAGE_SIZE : page * PAGE_SIZE + 64] = b"\xff" * 64
     path.write_bytes(raw)
     store = await open_test_store(tmp_path)

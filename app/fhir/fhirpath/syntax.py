@@ -4,7 +4,7 @@ The tree is immutable and knows nothing of FHIR. Nesting is capped, so that no l
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -16,30 +16,32 @@ MAX_LENGTH = 20_000
 MAX_DEPTH = 100
 MAX_DIGITS = 1000
 
+_AT: int = field(default=0, compare=False, repr=False)  # trees that say the same are equal, wherever they stood
+
 
 @dataclass(frozen=True, slots=True)
 class Literal:
     value: Any  # None is the empty collection
-    at: int = 0
+    at: int = _AT
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
     name: str
-    at: int = 0
+    at: int = _AT
 
 
 @dataclass(frozen=True, slots=True)
 class Special:
     name: str  # $this | $index | $total
-    at: int = 0
+    at: int = _AT
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
     target: "Syntax | None"
     name: str
-    at: int = 0
+    at: int = _AT
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +49,21 @@ class Call:
     target: "Syntax | None"
     name: str
     args: tuple["Syntax", ...]
-    at: int = 0
+    at: int = _AT
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
     target: "Syntax"
     index: "Syntax"
-    at: int = 0
+    at: int = _AT
 
 
 @dataclass(frozen=True, slots=True)
 class Unary:
     operator: str
     operand: "Syntax"
-    at: int = 0
+    at: int = _AT
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Binary:
     operator: str
     left: "Syntax"
     right: "Syntax"
-    at: int = 0
+    at: int = _AT
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class TypeTest:
     operator: str  # is | as
     operand: "Syntax"
     type: str  # with its namespace, if one was given
-    at: int = 0
+    at: int = _AT
 
 
 Syntax = Literal | Variable | Special | Member | Call | Index | Unary | Binary | TypeTest

@@ -88,7 +88,8 @@ class Clauses:
             definition = self.parameters.get(type_name, code)
             if definition is None or (found is not None and definition.param.kind != found.kind):
                 return None
-            found = found or definition.param
+            told = definition.param.told_by
+            found = replace(found, told_by=found.told_by + told) if found is not None and told else found or definition.param
         return found
 
     # ---- plain criteria
@@ -105,8 +106,8 @@ class Clauses:
         if modifier in ("in", "not-in"):
             return self._in_value_set(name, param, modifier, value)
         values = tuple(self.reader.value(name, param, modifier, text, target) for text in _alternatives(name, value))
-        if not modifier and (param.kind == "quantity" or any(part.kind == "quantity" for part in param.components)):
-            return _by_unit(param, values)
+        if not modifier and (param.kind == "quantity" or param.components):
+            values = tuple(_in_base_units(value) for value in values)
         return Match(param, values, cast(Modifier, modifier) if modifier else None)
 
     def _in_value_set(self, name: str, param: Param, modifier: str, value: str) -> Clause:
@@ -185,27 +186,14 @@ class Clauses:
         return Has(source, definition.param, self.clause((source,), rest, value, depth - 1))
 
 
-def _by_unit(param: Param, values: tuple[Value, ...]) -> Clause:
-    """What is asked in a UCUM unit is looked for in base units, so that a unit like it will do; the rest as it is written."""
-    based = [_based(value) for value in values]
-    written = tuple(value for value, base in zip(values, based, strict=True) if base is None)
-    clauses = [Match(param, written)] if written else []
-    if found := tuple(base for base in based if base is not None):
-        clauses.append(Match(replace(param, code=param.code + IN_BASE_UNITS), found))
-    return clauses[0] if len(clauses) == 1 else AnyOf(tuple(clauses))
-
-
-def _based(value: Value) -> Value | None:
-    """The same in base units; None where it is not asked in a UCUM unit, or in one that is not known."""
+def _in_base_units(value: Value) -> Value:
+    """What is asked in a UCUM unit is looked for in base units, so that a unit like it will do; anything else as it is asked."""
     if isinstance(value, CompositeValue):
-        parts = [_based(part) for part in value.components]
-        if not any(parts):
-            return None
-        return CompositeValue(tuple(base or part for base, part in zip(parts, value.components, strict=True)))
+        return CompositeValue(tuple(_in_base_units(part) for part in value.components))
     if not isinstance(value, QuantityValue) or value.system != ucum.SYSTEM or not value.code:
-        return None
+        return value
     base = ucum.base_range(value.low, value.high, value.code)
-    return None if base is None else QuantityValue(value.prefix, base[0], base[1], ucum.SYSTEM, base[2])
+    return value if base is None else QuantityValue(value.prefix, base[0], base[1], IN_BASE_UNITS, base[2])
 
 
 def _alternatives(name: str, value: str) -> list[str]:

@@ -1,7 +1,7 @@
 """From a FHIR element to index entries: one converter for each kind of parameter and type of element.
 
-A converter appends to a list and never raises on content: a value that cannot be indexed (an impossible date, a reference to a
-contained resource) gives no entry. Validation is somebody else's work, and a resource that was accepted must be indexable.
+A converter appends to a list and never raises on content: a value that cannot be indexed (an impossible date, a range that ends
+before it begins, a reference to a contained resource) gives no entry. Validation is somebody else's work, and a resource that was accepted must be indexable.
 """
 
 import math
@@ -145,8 +145,9 @@ def _date(value: Any, code: str, found: list[Any]) -> None:
 
 def _period(value: Any, code: str, found: list[Any]) -> None:
     start, end = (date_range(value[side]) if type(value.get(side)) is str else None for side in ("start", "end"))
-    if start or end:
-        found.append(Date(code, start[0] if start else -OPEN, end[1] if end else OPEN))
+    low, high = start[0] if start else -OPEN, end[1] if end else OPEN
+    if (start or end) and low < high:
+        found.append(Date(code, low, high))
 
 
 def _timing(value: Any, code: str, found: list[Any]) -> None:
@@ -182,7 +183,7 @@ def _put(found: list[Any], entry: Quantity) -> None:
     if entry.system == ucum.SYSTEM and entry.code:
         base = ucum.base_range(entry.low, entry.high, entry.code)
         if base is not None:
-            found.append(Quantity(entry.param + IN_BASE_UNITS, base[0], base[1], ucum.SYSTEM, base[2]))
+            found.append(Quantity(entry.param, base[0], base[1], IN_BASE_UNITS, base[2]))
 
 
 def _range(value: Any, code: str, found: list[Any]) -> None:
@@ -190,7 +191,8 @@ def _range(value: Any, code: str, found: list[Any]) -> None:
     unit = low or high
     if "value" in low or "value" in high:
         bottom, top = float(low.get("value", Decimal("-inf"))), float(high.get("value", Decimal("inf")))
-        _put(found, Quantity(code, bottom, top, unit.get("system", ""), unit.get("code", ""), unit.get("unit", "")))
+        if bottom <= top:
+            _put(found, Quantity(code, bottom, top, unit.get("system", ""), unit.get("code", ""), unit.get("unit", "")))
 
 
 def _money(value: Any, code: str, found: list[Any]) -> None:

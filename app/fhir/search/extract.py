@@ -9,12 +9,11 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from app.fhir.fhirpath import Environment, Expression, FHIRPathError, Node, compile
-from app.fhir.fhirpath.code import NEVER, Code, Run
-from app.fhir.fhirpath.compiler import Compiler
-from app.fhir.search.bindings import branches, implicit_system
+from app.fhir.fhirpath.code import Code, Run
+from app.fhir.search.bindings import implicit_system
 from app.fhir.search.convert import CONVERTERS, Converter, converter
 from app.fhir.search.parameters import NOT_INDEXED, Definition, SearchParameters, default
-from app.fhir.search.types import IN_BASE_UNITS, Composite, Entries, OfType, Reference, Token
+from app.fhir.search.types import Composite, Entries, OfType, Reference, Token
 
 _KIND_LISTS = {
     "token": "tokens",
@@ -72,9 +71,9 @@ class Extraction:
     def _compile(self, type_name: str) -> "_Plan":
         plan = _Plan([], {})
         for code, definition in self.parameters.of(type_name).items():
-            if code in NOT_INDEXED or not definition.expression or definition.param.kind == "special":
-                continue
-            for branch in _branches(definition.expression, type_name):
+            if code in NOT_INDEXED or definition.param.kind == "special" or definition.param.told_by:
+                continue  # what other parameters tell is not told twice
+            for branch in definition.branches(type_name):
                 if definition.param.kind == "composite":
                     extractor, heads = _composite(definition, branch), _composite_heads(definition, branch)
                 elif definition.param.kind == "token":
@@ -98,12 +97,6 @@ class _Plan(NamedTuple):
         for key in heads:
             self.by_key.setdefault(key, []).append(extractor)
             self.by_key.setdefault("_" + key, []).append(extractor)  # a primitive with extensions only
-
-
-def _branches(expression: str, type_name: str) -> list[Code]:
-    """The sides of a union that can give anything on this type, each by itself: an index needs no comparing of elements."""
-    codes = [Compiler(type_name, strict=False).compile(branch) for branch in branches(compile(expression).tree)]
-    return [code for code in codes if code is not NEVER]
 
 
 def _composite_heads(definition: Definition, base: Code) -> frozenset[str] | None:
@@ -177,7 +170,6 @@ def _composite(definition: Definition, base: Code) -> Extractor:
         _Part(param.code, param.kind, compile(expression))
         for param, expression in zip(definition.param.components, definition.component_expressions, strict=True)
     ]
-    measured = any(part.kind == "quantity" for part in parts)
     parts.reverse()  # the value is what is most often absent, and it comes last
 
     def extract_one(node: Node, env: Environment, entries: Entries) -> None:
@@ -190,21 +182,9 @@ def _composite(definition: Definition, base: Code) -> Extractor:
                 components.append(values)
             else:
                 components.reverse()
-                entries.composites.extend(_in_both_units(code, components) if measured else [Composite(code, tuple(components))])
+                entries.composites.append(Composite(code, tuple(components)))
 
     return extract_one
-
-
-def _in_both_units(code: str, components: list[tuple[Any, ...]]) -> list[Composite]:
-    """One composite with the quantities as written; and one with them in base units, where that can be."""
-    written = [tuple(one for one in part if not one.param.endswith(IN_BASE_UNITS)) for part in components]
-    base = [tuple(one for one in part if one.param.endswith(IN_BASE_UNITS)) for part in components]
-    if not any(base):
-        return [Composite(code, tuple(written))]
-    return [
-        Composite(code, tuple(written)),
-        Composite(code + IN_BASE_UNITS, tuple(b or w for b, w in zip(base, written, strict=True))),
-    ]
 
 
 def _component(part: _Part, element: Node, env: Environment) -> tuple[Any, ...]:

@@ -4,13 +4,16 @@ Immutable: `with_custom` gives a new registry. A custom parameter may replace on
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any, cast
 
 from app.fhir.definitions import Component, SearchParameter, r4
 from app.fhir.errors import BadRequest
 from app.fhir.fhirpath import compile
+from app.fhir.fhirpath.code import NEVER, Code
+from app.fhir.fhirpath.compiler import Compiler
+from app.fhir.search.bindings import branches, implicit_system
 from app.fhir.search.types import Kind, Param
 
 _KINDS = frozenset(["token", "string", "reference", "date", "number", "quantity", "uri", "composite", "special"])
@@ -28,6 +31,10 @@ class Definition:
     url: str
     expression: str
     component_expressions: tuple[str, ...] = ()
+
+    def branches(self, type: str) -> list[Code]:
+        """The sides of the expression's union that can give anything on a type, each by itself: an index needs no comparing of elements."""
+        return [code for _, code in _branches(self.expression, type)]
 
 
 class SearchParameters:
@@ -53,6 +60,8 @@ class SearchParameters:
             if type in r4().types:
                 bases = {*r4().ancestors(type), type, "Resource"}
             found = {each.code: self._definition(each) for each in self._parameters if bases.intersection(each.base)}
+            for code, codes in _told(type, found).items():
+                found[code] = replace(found[code], param=replace(found[code].param, told_by=((type, codes),)))
             self._by_type[type] = found
         return found
 
@@ -71,6 +80,43 @@ class SearchParameters:
         if used is None:
             raise BadRequest(f"The search parameter '{component.definition}' that a composite uses is not known")
         return Param(used.code, cast(Kind, used.type), used.targets)
+
+
+def _branches(expression: str, type: str) -> list[tuple[str, Code]]:
+    """Each with its text in a normal form."""
+    if not expression:
+        return []
+    codes = [(repr(tree), Compiler(type, strict=False).compile(tree)) for tree in branches(compile(expression).tree)]
+    return [(text, code) for text, code in codes if code is not NEVER]
+
+
+def _told(type: str, definitions: Mapping[str, Definition]) -> dict[str, tuple[str, ...]]:
+    """Parameters whose entries are just those of others: `combo-code` says what `code` and `component-code` say, `phonetic` what `name` says.
+
+    Those that tell others are told by none.
+    """
+    says: dict[tuple[Any, ...], list[tuple[str, frozenset[str]]]] = {}
+    for code, each in definitions.items():
+        if (
+            code[0] != "_"
+            and each.param.kind != "special"
+            and (parts := frozenset(text for text, _ in _branches(each.expression, type)))
+        ):
+            like = (
+                each.param.kind,
+                each.component_expressions,
+                each.param.kind == "token" and implicit_system(type, each.expression),
+            )
+            says.setdefault(like, []).append((code, parts))
+    told: dict[str, tuple[str, ...]] = {}
+    for group in says.values():
+        # Among equals the one that is called as its element is, then R4's own before a site's.
+        group.sort(key=lambda one: (len(one[1]), not definitions[one[0]].expression.endswith(f".{one[0]}")))
+        for place, (code, parts) in enumerate(group):
+            others = [(other, some) for other, some in group[:place] if other not in told and some <= parts]
+            if others and frozenset().union(*(some for _, some in others)) == parts:
+                told[code] = tuple(other for other, _ in others)
+    return told
 
 
 def _from_resource(resource: Mapping[str, Any]) -> SearchParameter:

@@ -10,7 +10,7 @@ quantities and numbers are closed ranges of floats at the precision that was wri
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-IN_BASE_UNITS = "~ucum"  # to the code of a parameter, which can hold no such character
+IN_BASE_UNITS = "~ucum"  # instead of a unit's system, which is a URI and can be no such thing
 Kind = Literal["token", "string", "reference", "date", "number", "quantity", "uri", "composite", "special"]
 Prefix = Literal["eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"]
 
@@ -73,7 +73,8 @@ class Number(NamedTuple):
 class Quantity(NamedTuple):
     """In the unit as written. `system`/`code` are "" where absent; `unit` is the human text.
 
-    A quantity whose UCUM unit is understood has a second entry, in base units, under the parameter `code + IN_BASE_UNITS`.
+    A quantity whose UCUM unit is understood has a second entry, in base units, whose system is `IN_BASE_UNITS`. Where no system is
+    asked for, only the first is meant.
     """
 
     param: str
@@ -90,7 +91,7 @@ class Uri(NamedTuple):
 
 
 class Composite(NamedTuple):
-    """Component entries that came from one element: each component has one or more entries of its own kind."""
+    """Component entries that came from one element: each component has one or more entries of its own kind, a quantity both of its."""
 
     param: str
     components: tuple[tuple["Entry", ...], ...]
@@ -125,6 +126,14 @@ class Param:
     kind: Kind
     targets: tuple[str, ...] = ()  # of a reference
     components: tuple["Param", ...] = ()  # of a composite
+    told_by: tuple[tuple[str, tuple[str, ...]], ...] = ()  # types on which the entries of other parameters are all of this one's
+
+    def codes(self, type: str) -> tuple[str, ...]:
+        """Under which codes the entries of this parameter are found on a type."""
+        for name, codes in self.told_by:
+            if name == type:
+                return codes
+        return (self.code,)
 
 
 @dataclass(frozen=True, slots=True)

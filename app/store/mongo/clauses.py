@@ -14,9 +14,9 @@ from pymongo.asynchronous.cursor import AsyncCursor
 
 from app.fhir.search import types as t
 from app.security.access import Access
-from app.store.meaning import CANONICAL, INSTANT
+from app.store.meaning import CANONICAL, INSTANT, URL, VERSION
 from app.store.mongo.conditions import NOTHING, all_of, any_of, condition, date_range, keys, one_of
-from app.store.mongo.words import SEPARATOR, Document, param_key, present, referenced
+from app.store.mongo.words import SEPARATOR, Document, present, referenced
 
 MANY = 10_000  # ids that one filter may carry
 BATCH = 500
@@ -58,7 +58,7 @@ class Clauses:
             case t.Match():
                 return condition(clause, types)
             case t.Missing():
-                words = [present(key) for key in keys(types, clause.param.code)]
+                words = [present(key) for key in keys(types, clause.param)]
                 return {"k": {"$nin": words}} if clause.missing else {"k": one_of(words)}
             case t.Ids():
                 return {"_id": {"$in": [f"{type}/{id}" for type in types for id in dict.fromkeys(clause.ids)]}}
@@ -74,7 +74,7 @@ class Clauses:
                 return NOTHING
 
     async def _chain(self, chain: t.Chain, types: Sequence[str]) -> Document:
-        wanted = keys(types, chain.param.code)
+        wanted = keys(types, chain.param)
         where = self.visible(chain.targets, await self.filter(chain.where, chain.targets))
         found = [one["_id"] async for one in self.find(where).limit(MANY + 1)]
         if len(found) * len(wanted) > MANY:
@@ -87,7 +87,7 @@ class Clauses:
     async def _canonical_words(self, wanted: Sequence[str], targets: Sequence[str], where: Document) -> list[str]:
         """A canonical reference names a definition by URL, perhaps with a version."""
         words: list[str] = []
-        urls, versions = set(keys(targets, "url")), set(keys(targets, "version"))
+        urls, versions = set(keys(targets, URL)), set(keys(targets, VERSION))
         async for one in self.find(where, ("k", "s")).limit(MANY):
             told = [word[9:] for word in one["k"] if word[:8] in versions and word[8] == "="]
             for url in (word[9:].split(SEPARATOR)[0] for word in one["s"] if word[:8] in urls):
@@ -95,13 +95,13 @@ class Clauses:
         return words
 
     async def _has(self, has: t.Has) -> Document:
-        key = param_key(has.source, has.param.code)
+        wanted = set(keys((has.source,), has.param))
         where = self.visible((has.source,), await self.filter(has.where, (has.source,)))
         found: set[str] = set()
         read = 0
         async for one in self.find(where, ("k",)):
             read += 1
-            found.update(referenced(one, {key}))
+            found.update(referenced(one, wanted))
             if read > MANY * 2 or len(found) > MANY:
                 raise TooMany
         return {"_id": {"$in": sorted(found)}}
@@ -132,7 +132,7 @@ class Clauses:
         raise AssertionError(f"{type(clause).__name__} is never late")
 
     async def _holds_chain(self, chain: t.Chain, asked: list[str], types: Sequence[str]) -> set[str]:
-        wanted = set(keys(types, chain.param.code))
+        wanted = set(keys(types, chain.param))
         refers = {one["_id"]: referenced(one, wanted) async for one in self.find({"_id": {"$in": asked}}, ("k",))}
         held: set[str] = set()
         for part in _parts(sorted({name for names in refers.values() for name in names})):
@@ -141,8 +141,8 @@ class Clauses:
         return {name for name, names in refers.items() if not held.isdisjoint(names)}
 
     async def _holds_has(self, has: t.Has, asked: list[str]) -> set[str]:
-        key = param_key(has.source, has.param.code)
-        where = self.visible((has.source,), {"k": {"$in": [f"{key}r{name}" for name in asked]}})
+        wanted = set(keys((has.source,), has.param))
+        where = self.visible((has.source,), {"k": {"$in": [f"{key}r{name}" for key in sorted(wanted) for name in asked]}})
         held: set[str] = set()
         batch: dict[str, list[str]] = {}
 
@@ -152,7 +152,7 @@ class Clauses:
             batch.clear()
 
         async for one in self.find(where, ("k",)):
-            batch[one["_id"]] = referenced(one, {key})
+            batch[one["_id"]] = referenced(one, wanted)
             if len(batch) == BATCH:
                 await ask()
         await ask()

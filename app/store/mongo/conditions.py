@@ -14,6 +14,7 @@ from app.store.mongo.words import LAST, LOGICAL, SEPARATOR, Document, hashed, pa
 
 NEGATIVE = ("not", "not-in")
 NOTHING: Document = {"_id": {"$in": []}}
+BASE = hashed(t.IN_BASE_UNITS)
 
 
 def all_of(pieces: Sequence[Document]) -> Document:
@@ -32,9 +33,9 @@ def one_of(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else {"$in": list(values)}
 
 
-def keys(types: Sequence[str], code: str, part: str = "") -> list[str]:
+def keys(types: Sequence[str], param: t.Param, part: str = "") -> list[str]:
     """The keys of one parameter on several types."""
-    return [param_key(type, code, part) for type in types]
+    return [param_key(type, code, part) for type in types for code in param.codes(type)]
 
 
 def condition(match: t.Match, types: Sequence[str]) -> Document:
@@ -55,22 +56,20 @@ def _one(match: t.Match, value: t.Value, types: Sequence[str], equal: list[str],
     param, modifier = match.param, match.modifier
     match value:
         case t.TokenValue() if modifier == "text":
-            others.extend(_starts(key, value.code or "") for key in keys(types, param.code, "text"))
+            others.extend(_starts(key, value.code or "") for key in keys(types, param, "text"))
         case t.TokenValue():
-            equal.extend(
-                _token(key, value, modifier) for key in keys(types, param.code, (modifier == "of-type" and "of-type") or "")
-            )
+            equal.extend(_token(key, value, modifier) for key in keys(types, param, (modifier == "of-type" and "of-type") or ""))
         case t.StringValue():
             part = "text" if modifier == "text" else ""
-            others.extend(_string(key, value, modifier) for key in keys(types, param.code, part))
+            others.extend(_string(key, value, modifier) for key in keys(types, param, part))
         case t.UriValue():
-            others.extend(_uri(key, value.uri, modifier) for key in keys(types, param.code))
+            others.extend(_uri(key, value.uri, modifier) for key in keys(types, param))
         case t.ReferenceValue():
-            for key in keys(types, param.code):
+            for key in keys(types, param):
                 _reference(key, value, equal, others)
         case t.DateValue() | t.NumberValue() | t.QuantityValue():
             array = "d" if isinstance(value, t.DateValue) else "q"
-            range_ = {"p": one_of(keys(types, param.code)), **element(param, value)}
+            range_ = {"p": one_of(keys(types, param)), **element(param, value)}
             others.append({array: {"$elemMatch": range_}})
         case _:
             raise NotSupported(f"The parameter '{param.code}' cannot be searched like this.")
@@ -133,7 +132,7 @@ def _reference(key: str, value: t.ReferenceValue, equal: list[str], others: list
 def _composite(param: t.Param, value: t.Value, types: Sequence[str]) -> Document:
     if not isinstance(value, t.CompositeValue) or len(value.components) != len(param.components):
         raise NotSupported(f"The composite parameter '{param.code}' takes {len(param.components)} values joined by '$'.")
-    wanted = keys(types, param.code)
+    wanted = keys(types, param)
     pieces: Document = {"p": one_of(wanted)}
     for pos, (component, one) in enumerate(zip(param.components, value.components, strict=True)):
         pieces[f"c{pos}"] = {"$elemMatch": element(component, one)}
@@ -228,6 +227,7 @@ def _number(value: t.NumberValue | t.QuantityValue) -> Document:
 def _unit(value: t.QuantityValue) -> list[Document]:
     if value.code is not None and value.system is not None:
         return [{"c": value.code, "y": hashed(value.system)}]
-    if value.code is not None:
-        return [{"$or": [{"c": value.code}, {"u": value.code}]}]
-    return [{"y": hashed(value.system)}] if value.system is not None else []
+    if value.system is not None:
+        return [{"y": hashed(value.system)}]
+    as_written: Document = {"y": {"$ne": BASE}}
+    return [as_written] if value.code is None else [as_written, {"$or": [{"c": value.code}, {"u": value.code}]}]

@@ -2,7 +2,8 @@
 
 Three ways. Without `_sort` the order is that of first storing, which indexes have. By one of the `SORTED` parameters, `_lastUpdated` or `_id` an index
 has the order too. By anything else the least (or greatest) value is worked out from the index arrays, and MongoDB keeps no more than a page while
-it sorts. What must stay true: a missing value comes last either way, ties are broken by id and then type.
+it sorts. What must stay true: a missing value comes last either way, ties are broken by id and then type; a period
+stands where it begins.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 from app.fhir.errors import BadRequest
 from app.fhir.search import types as t
-from app.store.mongo.conditions import all_of, any_of, keys
+from app.store.mongo.conditions import BASE, all_of, any_of, keys
 from app.store.mongo.words import PREFIX, SEPARATOR, SORTED, Document
 
 Order = list[tuple[str, int]]
@@ -23,8 +24,9 @@ def indexed_field(plan: t.Plan, types: Sequence[str]) -> str | None:
     (key,) = plan.sort
     if key.param.code == "_lastUpdated":
         return "u"
-    if key.param.code in SORTED and key.param.kind in ("date", "string"):
-        return f"{'hi' if key.descending else 'lo'}.{key.param.code}"
+    codes = key.param.codes(types[0])
+    if len(codes) == 1 and codes[0] in SORTED and key.param.kind in ("date", "string"):
+        return f"{'hi' if key.descending else 'lo'}.{codes[0]}"
     return None
 
 
@@ -74,12 +76,12 @@ def _value(key: t.SortKey, types: Sequence[str]) -> Document:
         return {word: "$u"}
     if code == "_id":
         return {"$arrayElemAt": [{"$split": ["$_id", "/"]}, 1]}
-    wanted = keys(types, code)
+    wanted = keys(types, key.param)
     if kind in ("date", "number", "quantity"):
-        end = "h" if key.descending else "l"
         array = "$d" if kind == "date" else "$q"
-        mine: Document = {"$filter": {"input": array, "cond": {"$in": ["$$this.p", wanted]}}}
-        return {word: {"$map": {"input": mine, "in": f"$$this.{end}"}}}
+        as_written = [{"$ne": ["$$this.y", BASE]}] if kind == "quantity" else []
+        mine: Document = {"$filter": {"input": array, "cond": {"$and": [{"$in": ["$$this.p", wanted]}, *as_written]}}}
+        return {word: {"$map": {"input": mine, "in": "$$this.l"}}}
     marks = {"token": "=", "reference": "ium", "string": "=", "uri": "="}.get(kind)
     if marks is None:
         raise BadRequest(f"Sorting by '{code}' has no meaning.")

@@ -93,7 +93,22 @@ async def _first(db: AsyncDatabase[Document]) -> None:
             continue
 
 
-MIGRATIONS: tuple[Callable[[AsyncDatabase[Document]], Awaitable[None]], ...] = (_first,)
+async def _second(db: AsyncDatabase[Document]) -> None:
+    """Index entries are fewer: all are made anew."""
+    await db.setting.update_one({"_id": "stale"}, {"$set": {"since": 2}}, upsert=True)
+
+
+async def is_stale(db: AsyncDatabase[Document]) -> bool:
+    """Whether an index was left to be made anew, by a migration or by one that was interrupted."""
+    return await db.setting.find_one({"_id": "stale"}) is not None
+
+
+async def mark_fresh(db: AsyncDatabase[Document]) -> None:
+    """The index is that of this program."""
+    await db.setting.delete_one({"_id": "stale"})
+
+
+MIGRATIONS: tuple[Callable[[AsyncDatabase[Document]], Awaitable[None]], ...] = (_first, _second)
 
 
 async def migrate(db: AsyncDatabase[Document]) -> None:

@@ -15,7 +15,7 @@ from app.fhir.errors import TooCostly
 from app.fhir.search import types as t
 from app.security.access import Access
 from app.store.cursor import seal, unseal
-from app.store.meaning import CANONICAL, MAX_INCLUDED, MAX_ROUNDS
+from app.store.meaning import CANONICAL, MAX_INCLUDED, MAX_ROUNDS, URL
 from app.store.mongo.clauses import BATCH, Clauses, TooMany, owned
 from app.store.mongo.conditions import all_of, keys, one_of
 from app.store.mongo.order import after_indexed, after_unsorted, indexed_field, sorted_pipeline
@@ -230,7 +230,7 @@ class Search:
         return [stored(document) for document in await self._load(list(found))]
 
     async def _forward(self, include: t.Include, names: list[str]) -> Iterable[str]:
-        wanted = set(chain.from_iterable(keys((include.source,), param.code) for param in include.params))
+        wanted = set(chain.from_iterable(keys((include.source,), param) for param in include.params))
         if not wanted:
             return []
         documents = {one["_id"]: one async for one in self._clauses.find({"_id": {"$in": names}}, ("k",))}
@@ -245,13 +245,13 @@ class Search:
         urls = {word[9:] for one in documents for word in one["k"] if word[:8] in wanted and word[8] == "u"}
         if not targets or not urls:
             return []
-        words = [f"{key}={url}{SEPARATOR}" for key in keys(targets, "url") for url in sorted(urls)]
+        words = [f"{key}={url}{SEPARATOR}" for key in keys(targets, URL) for url in sorted(urls)]
         where = self._clauses.visible(targets, {"s": {"$in": words}})
         return [one["_id"] async for one in self._clauses.find(where).sort([("n", 1), ("_id", 1)])]
 
     async def _backward(self, include: t.Include, names: list[str]) -> Iterable[str]:
         asked = [name for name in names if not include.target or name.startswith(f"{include.target}/")]
-        words = [f"{key}r{name}" for param in include.params for key in keys((include.source,), param.code) for name in asked]
+        words = [f"{key}r{name}" for param in include.params for key in keys((include.source,), param) for name in asked]
         if not words:
             return []
         where = self._clauses.visible((include.source,), {"k": {"$in": words}})

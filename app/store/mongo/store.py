@@ -20,7 +20,7 @@ from app.store.mongo.connection import MAJORITY, connect, database, require_able
 from app.store.mongo.feed import Feed
 from app.store.mongo.reads import Reads
 from app.store.mongo.rounds import Rounds
-from app.store.mongo.schema import migrate
+from app.store.mongo.schema import is_stale, mark_fresh, migrate
 from app.store.mongo.search import STORED, Search, several_queries, stored
 from app.store.mongo.transaction import Job, Prepared, Round, prepare
 from app.store.moving import PAGE, Version
@@ -59,6 +59,9 @@ class MongoStore:
             with translated():
                 self._db = database(self._client)
                 await migrate(self._db)
+                if await is_stale(self._db):
+                    await upkeep.reindex(self._db, self._extract, ())
+                    await mark_fresh(self._db)
                 found = await self._db.setting.find_one({"_id": "cursor_key"})
         except BaseException:
             await self._client.close()

@@ -147,7 +147,7 @@ def _extremes(entries: t.Entries) -> Document:
     low: Document = {}
     high: Document = {}
     for param, first, last in [
-        *((one.param, one.low, one.high) for one in entries.dates),
+        *((one.param, one.low, one.low) for one in entries.dates),
         *((one.param, one.folded, one.folded) for one in entries.strings),
     ]:
         if param in SORTED:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from app.fhir.errors import NotSupported
 from app.fhir.search import types as t
 from app.security.access import Access
-from app.store.meaning import CANONICAL, INSTANT
-from app.store.sqlite.conditions import Sql, all_of, any_of, condition, conditions, date_condition, one_of, table_of
+from app.store.meaning import CANONICAL, INSTANT, URL, VERSION
+from app.store.sqlite.conditions import Sql, all_of, any_of, condition, conditions, date_condition, leading, one_of, table_of
 from app.store.sqlite.rows import param_key
 
 NEGATIVE = ("not", "not-in")
@@ -68,7 +68,7 @@ class Clauses:
             case t.Missing():
                 a = self.alias()
                 table, _ = table_of(clause.param.kind)
-                key = one_of(f"{a}.key", keys(types, clause.param.code))
+                key = one_of(f"{a}.key", keys(types, clause.param))
                 word = "NOT EXISTS" if clause.missing else "EXISTS"
                 return Sql(f"{word} (SELECT 1 FROM {table} {a} WHERE {a}.rid = {rid} AND {key.text})", key.values)
             case t.Chain():
@@ -89,7 +89,7 @@ class Clauses:
             return any_of([self._composite(match, value, types, rid) for value in match.values])
         a = self.alias()
         table, part = table_of(match.param.kind, match.modifier)
-        key = one_of(f"{a}.key", keys(types, match.param.code, part))
+        key = one_of(f"{a}.key", keys(types, match.param, part))
         value = any_of(conditions(match, a))
         word = "NOT EXISTS" if match.modifier in NEGATIVE else "EXISTS"
         return Sql(
@@ -100,7 +100,7 @@ class Clauses:
     def _composite(self, match: t.Match, value: t.Value, types: Sequence[str], rid: str) -> Sql:
         a = self.alias()
         parts = all_of(self._components(match.param, value, a))
-        key = one_of(f"{a}.key", keys(types, match.param.code))
+        key = one_of(f"{a}.key", keys(types, match.param))
         return Sql(
             f"EXISTS (SELECT 1 FROM composite {a} WHERE {a}.rid = {rid} AND {key.text} AND {a}.pos = 0 AND {parts.text})",
             (*key.values, *parts.values),
@@ -124,7 +124,7 @@ class Clauses:
 
     def _chain(self, chain: t.Chain, types: Sequence[str], rid: str, canonical: bool) -> Sql:
         f, r = self.alias(), self.alias()
-        key = one_of(f"{f}.key", keys(types, chain.param.code))
+        key = one_of(f"{f}.key", keys(types, chain.param))
         target = self._target(f, r, chain.targets, canonical)
         inner = all_of([self.holds(chain.where, chain.targets, f"{r}.rid"), *self.owned(f"{r}.rid")])
         return Sql(
@@ -139,7 +139,7 @@ class Clauses:
         if not canonical:
             return Sql(f"resource {r} ON {r}.type = {f}.type AND {r}.id = {f}.id AND {live}", kind.values)
         u, v = self.alias(), self.alias()
-        urls, versions = one_of(f"{u}.key", keys(targets, "url")), one_of(f"{v}.key", keys(targets, "version"))
+        urls, versions = one_of(f"{u}.key", keys(targets, URL)), one_of(f"{v}.key", keys(targets, VERSION))
         return Sql(
             f"string {u} ON {u}.folded = {f}.id AND {f}.type = '' AND {urls.text} CROSS JOIN resource {r} ON {r}.rid = {u}.rid AND {live}"
             f" AND ({f}.version = '' OR EXISTS (SELECT 1 FROM token {v} WHERE {v}.rid = {r}.rid AND {versions.text}"
@@ -149,12 +149,12 @@ class Clauses:
 
     def _has(self, has: t.Has, rid: str) -> Sql:
         r, f = self.alias(), self.alias()
-        key = param_key(has.source, has.param.code)
+        key = one_of(f"{f}.key", keys((has.source,), has.param))
         inner = all_of([self.holds(has.where, (has.source,), f"{f}.rid"), *self.owned(f"{f}.rid")])
         return Sql(
-            f"EXISTS (SELECT 1 FROM resource {r} CROSS JOIN reference {f} ON {f}.key = ? AND {f}.id = {r}.id AND {f}.type = {r}.type"
+            f"EXISTS (SELECT 1 FROM resource {r} CROSS JOIN reference {f} ON {key.text} AND {f}.id = {r}.id AND {f}.type = {r}.type"
             f" WHERE {r}.rid = {rid} AND {inner.text})",
-            (key, *inner.values),
+            (*key.values, *inner.values),
         )
 
     # ---- a set of resources
@@ -167,7 +167,7 @@ class Clauses:
             case t.Missing() if not clause.missing:
                 a = self.alias()
                 table, _ = table_of(clause.param.kind)
-                key = one_of(f"{a}.key", keys(types, clause.param.code))
+                key = one_of(f"{a}.key", keys(types, clause.param))
                 first = f" AND {a}.pos = 0" if table == "composite" else ""
                 return Source(a, Sql(f"{table} {a}"), Sql(key.text + first, key.values))
             case t.Chain():
@@ -232,15 +232,15 @@ class Clauses:
             for one in match.values:
                 a = self.alias()
                 parts = all_of(self._components(match.param, one, a))
-                key = one_of(f"{a}.key", keys(types, match.param.code))
+                key = one_of(f"{a}.key", keys(types, match.param))
                 coded = match.param.components[0].kind == "token"
                 lead = f"{key.text} AND {a}.pos = 0{'' if coded else f' AND {a}.code IS NULL'}"
                 sources.append(Source(a, Sql(f"composite {a}"), Sql(f"{lead} AND {parts.text}", (*key.values, *parts.values))))
             return self._union(sources)
         table, part = table_of(match.param.kind, match.modifier)
-        for value in conditions(match, "{a}"):
+        for value in leading(match, "{a}"):
             a = self.alias()
-            key = one_of(f"{a}.key", keys(types, match.param.code, part))
+            key = one_of(f"{a}.key", keys(types, match.param, part))
             text = value.text.replace("{a}", a)
             sources.append(Source(a, Sql(f"{table} {a}"), Sql(f"{key.text} AND {text}", (*key.values, *value.values))))
         return self._union(sources)
@@ -253,13 +253,13 @@ class Clauses:
         select = inner.select(distinct=True)
         for canonical in _ways(chain.targets):
             i, r, f, u = self.alias(), self.alias(), self.alias(), self.alias()
-            key = one_of(f"{f}.key", keys(types, chain.param.code))
+            key = one_of(f"{f}.key", keys(types, chain.param))
             head = f"({select.text}) {i} CROSS JOIN resource {r} ON {r}.rid = {i}.rid AND {r}.deleted = 0"
             if canonical:
                 v = self.alias()
                 urls, versions = (
-                    one_of(f"{u}.key", keys(chain.targets, "url")),
-                    one_of(f"{v}.key", keys(chain.targets, "version")),
+                    one_of(f"{u}.key", keys(chain.targets, URL)),
+                    one_of(f"{v}.key", keys(chain.targets, VERSION)),
                 )
                 tail = Sql(
                     f" CROSS JOIN string {u} ON {u}.rid = {r}.rid AND {urls.text} CROSS JOIN reference {f} ON {key.text}"
@@ -278,18 +278,18 @@ class Clauses:
             return None
         select = inner.select(distinct=True)
         i, f, r = self.alias(), self.alias(), self.alias()
-        kind = one_of(f"{r}.type", types)
+        key, kind = one_of(f"{f}.key", keys((has.source,), has.param)), one_of(f"{r}.type", types)
         tables = Sql(
-            f"({select.text}) {i} CROSS JOIN reference {f} ON {f}.rid = {i}.rid AND {f}.key = ?"
+            f"({select.text}) {i} CROSS JOIN reference {f} ON {f}.rid = {i}.rid AND {key.text}"
             f" CROSS JOIN resource {r} ON {r}.type = {f}.type AND {r}.id = {f}.id AND {r}.deleted = 0 AND {kind.text}",
-            (*select.values, param_key(has.source, has.param.code), *kind.values),
+            (*select.values, *key.values, *kind.values),
         )
         return Source(r, tables, all_of(self.owned(f"{f}.rid")))
 
 
-def keys(types: Sequence[str], code: str, part: str = "") -> list[int]:
+def keys(types: Sequence[str], param: t.Param, part: str = "") -> list[int]:
     """The keys of one parameter on several types."""
-    return [param_key(type, code, part) for type in types]
+    return [param_key(type, code, part) for type in types for code in param.codes(type)]
 
 
 def _ways(targets: Sequence[str]) -> tuple[bool, ...]:

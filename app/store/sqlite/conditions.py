@@ -1,7 +1,8 @@
 """One value of a search as a condition on the columns of one index row (R4, search prefixes and modifiers).
 
 The same conditions serve an index table and a component of a composite, which has the same columns. Dates are half-open ranges,
-numbers closed ones. What must stay true: each condition bounds the column that its index leads with, whatever the prefix.
+numbers closed ones. What must stay true: each condition that leads bounds `low`, by which all rows are indexed, or asks for the few
+rows so wide that `high` has an index of its own.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from app.fhir.search import types as t
 from app.store.sqlite.rows import LOGICAL, hashed
 
 _LAST = "\U0010ffff"
+DAY = 86_400_000_000
+BASE = hashed(t.IN_BASE_UNITS)
 
 
 class Sql(NamedTuple):
@@ -71,6 +74,28 @@ def conditions(match: t.Match, a: str) -> list[Sql]:
         )
         return [listed, *(condition(match.param, match.modifier, value, a) for value in rest)]
     return [condition(match.param, match.modifier, value, a) for value in match.values]
+
+
+def leading(match: t.Match, a: str) -> list[Sql]:
+    """The same, each bounded on a column that an index leads with.
+
+    A bound on `high` is one on `low` for rows that are no wider than `DAY` (a number: than nothing), and for the others has an index.
+    """
+    if match.param.kind not in ("date", "number", "quantity"):
+        return conditions(match, a)
+    width = DAY if match.param.kind == "date" else 0
+    found: list[Sql] = []
+    for value in match.values:
+        one = condition(match.param, match.modifier, value, a)
+        if not isinstance(value, t.DateValue | t.NumberValue | t.QuantityValue) or value.prefix not in ("gt", "ge", "ap", "ne"):
+            found.append(one)
+            continue
+        wide = Sql(f"{a}.high - {a}.low > {width}")
+        beyond = value.low if value.prefix in ("ge", "ap") else value.high
+        if value.prefix == "ne":
+            found.append(all_of([Sql(f"{a}.low < ?", (value.low,)), one]))
+        found += [all_of([Sql(f"{a}.low >= ?", (beyond - width,)), one]), all_of([wide, Sql(f"{a}.high >= ?", (beyond,)), one])]
+    return found
 
 
 def condition(param: t.Param, modifier: str | None, value: t.Value, a: str) -> Sql:
@@ -171,7 +196,7 @@ def date_condition(low: str, high: str, value: t.DateValue, span: int = 0) -> Sq
         case "sa":
             return Sql(f"{low} >= ?", (last,))
         case "eb":
-            return Sql(f"{high} <= ?", (first - span,))
+            return Sql(f"{low} < ? AND {high} <= ?", (first, first - span))
         case "ap":
             return Sql(f"{low} < ? AND {high} > ?", (last, first - span))
 
@@ -194,7 +219,7 @@ def _number(value: t.NumberValue | t.QuantityValue, a: str) -> Sql:
         case "sa":
             return Sql(f"{low} > ?", (last,))
         case "eb":
-            return Sql(f"{high} < ?", (first,))
+            return Sql(f"{low} < ? AND {high} < ?", (first, first))
         case "ap":
             return Sql(f"{low} <= ? AND {high} >= ?", (last, first))
 
@@ -202,6 +227,7 @@ def _number(value: t.NumberValue | t.QuantityValue, a: str) -> Sql:
 def _unit(value: t.QuantityValue, a: str) -> list[Sql]:
     if value.code is not None and value.system is not None:
         return [Sql(f"{a}.code = ? AND {a}.system = ?", (value.code, hashed(value.system)))]
-    if value.code is not None:
-        return [Sql(f"({a}.code = ? OR {a}.unit = ?)", (value.code, value.code))]
-    return [Sql(f"{a}.system = ?", (hashed(value.system),))] if value.system is not None else []
+    if value.system is not None:
+        return [Sql(f"{a}.system = ?", (hashed(value.system),))]
+    as_written = Sql(f"{a}.system <> {BASE}")
+    return [as_written] if value.code is None else [as_written, Sql(f"({a}.code = ? OR {a}.unit = ?)", (value.code, value.code))]

@@ -6,7 +6,7 @@ from types import TracebackType
 from app.fhir.errors import Unavailable
 
 BUSY_MS = 15_000
-PAGE_SIZE = 8192
+PAGE_SIZE = 4096  # a create changes many pages a little, and each goes to the log whole
 
 _REASONS = {
     sqlite3.SQLITE_BUSY: "Another process held the store for too long; try again.",
@@ -27,7 +27,7 @@ def connect(path: str, *, cache_mb: int = 16, write: bool = False) -> sqlite3.Co
     if write:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute("PRAGMA wal_autocheckpoint = 8000")
         connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
     else:
         connection.execute("PRAGMA query_only = ON")

@@ -1,4 +1,5 @@
-"""`_sort`: the statement that reads one page in order.
+"""`_sort`: the statement that reads one page in order; a missing value comes last either way, ties are broken by id and then type;
+a period stands where it begins.
 
 Two ways. `sorted_page` takes all candidates and sorts them: right for few. `walked_page` follows the index of the sort parameter and probes each row for the
 rest: right where many match, since it stops when the page is full; it knows nothing of resources without a value, so a page that it cannot
@@ -12,13 +13,9 @@ from typing import Any
 from app.fhir.errors import BadRequest
 from app.fhir.search import types as t
 from app.store.sqlite.clauses import Clauses, Source, keys
-from app.store.sqlite.conditions import Sql, all_of, table_of
-from app.store.sqlite.rows import param_key
+from app.store.sqlite.conditions import BASE, Sql, all_of, one_of, table_of
 
-_WALKED = {
-    "date": ("date", ("low", "high"), "date_low", "date_high"),
-    "string": ("string", ("folded", "exact"), "string_value", "string_value"),
-}
+_WALKED = {"date": ("date", ("low", "high"), "date_low"), "string": ("string", ("folded", "exact"), "string_value")}
 
 
 def walk_from(limit: int, resources: int) -> int:
@@ -32,26 +29,23 @@ def can_walk(plan: t.Plan, types: Sequence[str]) -> bool:
         len(plan.sort) == 1
         and len(types) == 1
         and plan.sort[0].param.kind in _WALKED
+        and len(plan.sort[0].param.codes(types[0])) == 1
         and not plan.sort[0].param.code.startswith("_")
     )
 
 
 def walked_page(clauses: Clauses, plan: t.Plan, type: str, last: list[Any] | None, limit: int) -> Sql | None:
-    """`rid, id, sort value` in order, those without a value left out. None where the page before had reached these."""
-    if last is not None and last[2] is None:
+    """`rid, id, type, sort value` in order, those without a value left out. None where the page before had reached these."""
+    if last is not None and last[3] is None:
         return None
     (key,) = plan.sort
-    table, columns, rising, falling = _WALKED[key.param.kind]
+    table, (first, second), index = _WALKED[key.param.kind]
     w, other = clauses.alias(), clauses.alias()
-    first, second = reversed(columns) if key.descending and table == "date" else columns
     beyond, word = ("<", " DESC") if key.descending else (">", "")
-    wanted = param_key(type, key.param.code)
-    conditions = [Sql(f"{w}.key = ?", (wanted,))]
+    conditions = [one_of(f"{w}.key", keys((type,), key.param))]
     if last is not None:
-        rid, id, value = last
-        bound = Sql(f"{w}.{first} {beyond}= ?", (value,))
-        after = Sql(f"({w}.{first} {beyond} ? OR r.id > ? OR (r.id = ? AND r.rid > ?))", (value, id, id, rid))
-        conditions += [bound, after]
+        _, id, _, value = last
+        conditions += [Sql(f"{w}.{first} {beyond}= ?", (value,)), Sql(f"({w}.{first} {beyond} ? OR r.id > ?)", (value, id))]
     # A resource with several values stands where its first is: the least, or the greatest when descending.
     better = f"({other}.{first}, {other}.{second}) {'>' if key.descending else '<'} ({w}.{first}, {w}.{second})"
     same = f"{other}.rid = {w}.rid AND {other}.key = {w}.key"
@@ -59,8 +53,8 @@ def walked_page(clauses: Clauses, plan: t.Plan, type: str, last: list[Any] | Non
     conditions += [clauses.holds(clause, (type,), f"{w}.rid") for clause in plan.where]
     where = all_of([*conditions, *clauses.owned(f"{w}.rid")])
     return Sql(
-        f"SELECT r.rid, r.id, {w}.{first} FROM {table} {w} INDEXED BY {falling if key.descending else rising}"
-        f" CROSS JOIN resource r ON r.rid = {w}.rid WHERE {where.text} ORDER BY {w}.{first}{word}, r.id, r.rid LIMIT ?",
+        f"SELECT r.rid, r.id, r.type, {w}.{first} FROM {table} {w} INDEXED BY {index}"
+        f" CROSS JOIN resource r ON r.rid = {w}.rid WHERE {where.text} ORDER BY {w}.{first}{word}, r.id LIMIT ?",
         (*where.values, limit),
     )
 
@@ -68,11 +62,11 @@ def walked_page(clauses: Clauses, plan: t.Plan, type: str, last: list[Any] | Non
 def sorted_page(
     clauses: Clauses, plan: t.Plan, types: Sequence[str], source: Source, where: Sql, last: list[Any] | None, limit: int
 ) -> Sql:
-    """`rid, id, sort values` of the rows of `source` for which `where` holds."""
+    """`rid, id, type, sort values` of the rows of `source` for which `where` holds."""
     found = [_value(clauses, key, types, f"{source.alias}.rid") for key in plan.sort]
     columns = "".join(f", {key.text} AS k{number}" for number, key in enumerate(found))
     inner = (
-        f"SELECT DISTINCT {source.alias}.rid AS rid, r.id AS id{columns}"
+        f"SELECT DISTINCT {source.alias}.rid AS rid, r.id AS id, r.type AS type{columns}"
         f" FROM {source.tables.text} CROSS JOIN resource r ON r.rid = {source.alias}.rid WHERE {where.text}"
     )
     values = tuple(value for key in found for value in key.values) + source.tables.values + where.values
@@ -80,7 +74,7 @@ def sorted_page(
     order = "".join(f"k{number} IS NULL, k{number}{' DESC' if key.descending else ''}, " for number, key in enumerate(plan.sort))
     names = "".join(f", k{number}" for number in range(len(found)))
     return Sql(
-        f"SELECT rid, id{names} FROM ({inner}) WHERE {after.text} ORDER BY {order}id, rid LIMIT ?",
+        f"SELECT rid, id, type{names} FROM ({inner}) WHERE {after.text} ORDER BY {order}id, type LIMIT ?",
         (*values, *after.values, limit),
     )
 
@@ -92,18 +86,21 @@ def _value(clauses: Clauses, key: t.SortKey, types: Sequence[str], rid: str) -> 
     if key.param.kind in ("composite", "special"):
         raise BadRequest(f"Sorting by '{key.param.code}' has no meaning.")
     columns = {"token": "code", "string": "folded", "uri": "folded", "reference": "id"}
-    column = columns.get(key.param.kind, "high" if key.descending else "low")
+    column = columns.get(key.param.kind, "low")
     table, _ = table_of(key.param.kind)
     a = clauses.alias()
-    wanted = keys(types, key.param.code)
-    marks = ", ".join("?" * len(wanted))
+    wanted = one_of(f"{a}.key", keys(types, key.param))
+    as_written = f" AND {a}.system <> {BASE}" if key.param.kind == "quantity" else ""
     word = "max" if key.descending else "min"
-    return Sql(f"(SELECT {word}({a}.{column}) FROM {table} {a} WHERE {a}.rid = {rid} AND {a}.key IN ({marks}))", tuple(wanted))
+    # With a bare column and several keys SQLite 3.40 gives the least value of the first key.
+    return Sql(
+        f"(SELECT {word}(+{a}.{column}) FROM {table} {a} WHERE {a}.rid = {rid} AND {wanted.text}{as_written})", wanted.values
+    )
 
 
 def _after(sort: Sequence[t.SortKey], last: list[Any]) -> Sql:
-    """Strictly after the row `[rid, id, k0, k1, …]`, where a missing value comes last either way."""
-    rid, id, *values = last
+    """Strictly after the row `[rid, id, type, k0, k1, …]`, where a missing value comes last either way."""
+    _, id, type, *values = last
     equal: list[Sql] = []
     ways: list[Sql] = []
     for number, (key, value) in enumerate(zip(sort, values, strict=True)):
@@ -111,5 +108,5 @@ def _after(sort: Sequence[t.SortKey], last: list[Any]) -> Sql:
             beyond = Sql(f"(k{number} {'<' if key.descending else '>'} ? OR k{number} IS NULL)", (value,))
             ways.append(all_of([*equal, beyond]))
         equal.append(Sql(f"k{number} IS ?", (value,)))
-    ways.append(all_of([*equal, Sql("(id > ? OR (id = ? AND rid > ?))", (id, id, rid))]))
+    ways.append(all_of([*equal, Sql("(id > ? OR (id = ? AND type > ?))", (id, id, type))]))
     return Sql("(" + " OR ".join(way.text for way in ways) + ")", tuple(value for way in ways for value in way.values))

@@ -13,7 +13,7 @@ from app.fhir.errors import TooCostly
 from app.fhir.search import types as t
 from app.security.access import Access
 from app.store.cursor import seal, unseal
-from app.store.meaning import CANONICAL, MAX_INCLUDED, MAX_ROUNDS
+from app.store.meaning import CANONICAL, MAX_INCLUDED, MAX_ROUNDS, URL
 from app.store.protocol import Found, Stored
 from app.store.sqlite.clauses import Clauses, Source, keys
 from app.store.sqlite.conditions import Sql, all_of
@@ -101,7 +101,7 @@ class Search:
         return bool(resources >= enough and self._candidates(self._leading()[0], enough) >= enough)
 
     def rows(self, last: list[Any] | None, limit: int) -> Sql:
-        """The statement that reads one page: `rid`, or `rid, id, sort values`."""
+        """The statement that reads one page: `rid`, or `rid, id, type, sort values`."""
         source, rest = self._leading()
         rid = f"{source.alias}.rid"
         conditions = [
@@ -204,7 +204,7 @@ class Search:
         marks = ", ".join("?" * len(include.params))
         if not include.params:
             return []
-        ids = [key for param in include.params for key in keys((include.source,), param.code)]
+        ids = [key for param in include.params for key in keys((include.source,), param)]
         target = " AND r.type = ?" if include.target else ""
         values: list[object] = [_json(rids), *ids, *([include.target] if include.target else [])]
         owned = all_of(self._clauses.owned("r.rid"))
@@ -220,7 +220,7 @@ class Search:
         targets = sorted(named & CANONICAL)
         if not targets:
             return []
-        urls = keys(targets, "url")
+        urls = keys(targets, URL)
         owned = all_of(self._clauses.owned("u.rid"))
         rows = self._connection.execute(
             f"SELECT u.rid FROM json_each(?) j CROSS JOIN reference f ON f.rid = j.value AND f.key IN ({', '.join('?' * len(ids))})"
@@ -230,7 +230,7 @@ class Search:
         return [rid for (rid,) in rows]
 
     def _backward(self, include: t.Include, rids: list[int]) -> Iterable[int]:
-        ids = [key for param in include.params for key in keys((include.source,), param.code)]
+        ids = [key for param in include.params for key in keys((include.source,), param)]
         target = " AND r.type = ?" if include.target else ""
         owned = all_of(self._clauses.owned("f.rid"))
         rows = self._connection.execute(

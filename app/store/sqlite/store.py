@@ -22,7 +22,7 @@ from app.store.moving import PAGE, Version
 from app.store.protocol import Change, Found, Guard, Put, Record, Stored, Write
 from app.store.sqlite import history, moving, records, upkeep
 from app.store.sqlite.connection import connect, translated, unavailable
-from app.store.sqlite.schema import migrate
+from app.store.sqlite.schema import is_stale, mark_fresh, migrate
 from app.store.sqlite.search import STORED, search, stored
 from app.store.sqlite.transaction import Counters, Prepared, Transaction, prepare
 from app.store.sqlite.writer import Writer
@@ -67,6 +67,9 @@ class SQLiteStore:
             self.path = str(Path(self._scratch) / "store.db")
         with translated():
             await asyncio.to_thread(self._open)
+            if is_stale(self._reading):
+                await self.reindex()
+                await self._writer.submit(mark_fresh)
 
     def _open(self) -> None:
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)

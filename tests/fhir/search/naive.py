@@ -9,6 +9,7 @@ from typing import Any
 
 from app.fhir.search.extract import extract
 from app.fhir.search.types import (
+    IN_BASE_UNITS,
     AnyOf,
     Chain,
     Clause,
@@ -117,7 +118,7 @@ def entries_of(resource: Indexed, param: Param) -> list[Entry]:
         all_entries.uris,
         all_entries.composites,
     ]
-    return [entry for each in lists for entry in each if entry.param == param.code]
+    return [entry for each in lists for entry in each if entry.param in param.codes(resource.type)]
 
 
 def entry_matches(entry: Entry, value: Value, modifier: str | None) -> bool:
@@ -140,7 +141,8 @@ def entry_matches(entry: Entry, value: Value, modifier: str | None) -> bool:
             return number_matches(entry.low, entry.high, value)
         case Quantity(), QuantityValue():
             unit = value.code is None or value.code == entry.code or (value.system is None and value.code == entry.unit)
-            return unit and value.system in (None, entry.system) and number_matches(entry.low, entry.high, value)
+            system = entry.system != IN_BASE_UNITS if value.system is None else entry.system == value.system
+            return unit and system and number_matches(entry.low, entry.high, value)
         case Uri(), UriValue():
             return uri_matches(entry.uri, value.uri, modifier)
         case Composite(), CompositeValue():

@@ -11,13 +11,14 @@ from bson import encode
 from pymongo.errors import OperationFailure
 
 from app.fhir.errors import FHIRError, Unavailable
+from app.fhir.search.types import Plan
 from app.security.access import SYSTEM
 from app.store.mongo import schema
 from app.store.mongo.connection import MAJORITY
 from app.store.open import open_store, public_url
 from app.store.protocol import Put
 from tests import mongod
-from tests.contract.builders import patient
+from tests.contract.builders import by_family, patient
 from tests.support import open_mongo_store, with_database
 
 SECRET = "hunter2"
@@ -123,6 +124,20 @@ async def test_a_newer_schema_is_left_alone(mongodb: str) -> None:
     finally:
         await store._db.setting.update_one({"_id": "schema"}, {"$set": {"version": len(schema.MIGRATIONS)}})
         await store.close()
+
+
+async def test_a_store_of_the_first_schema_is_indexed_anew(mongodb: str) -> None:
+    store = await open_mongo_store(mongodb)
+    await store.commit(SYSTEM, [Put(patient("a", "Angus"))])
+    await store._db.setting.update_one({"_id": "schema"}, {"$set": {"version": 1}})
+    await store._db.resource.update_many({}, {"$set": {"s": []}})  # what an older program indexed is not what this one looks for
+    again = open_store(store._secret_url)
+    await again.open()
+    assert [found.id for found in (await again.search(SYSTEM, Plan(("Patient",), (by_family("angus"),)))).matches] == ["a"]
+    assert await again.check() == []
+    assert not await schema.is_stale(store._db)
+    await again.close()
+    await store.close()
 
 
 async def test_an_interrupted_migration_is_finished(mongodb: str, monkeypatch: pytest.MonkeyPatch) -> None:
