@@ -40,6 +40,20 @@ def headed(code: Code, base: Code | None) -> Code:
     return code
 
 
+def scoped(code: Code) -> Code:
+    """`code`, after which the variables are those that were before."""
+    run = code.run
+
+    def within(this: Any, env: Environment) -> Items:
+        outside = env.variables
+        try:
+            return run(this, env)
+        finally:
+            env.variables = outside
+
+    return Code(within, code.type)
+
+
 def logical(test: Test) -> Code:
     """Code whose value is a boolean."""
     return Code(lambda this, env: boolean(test(this, env)), "System.Boolean", test=test)

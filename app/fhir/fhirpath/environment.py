@@ -21,6 +21,7 @@ _WELL_KNOWN = {
     "loinc": "http://loinc.org",
     "ucum": "http://unitsofmeasure.org",
 }
+RESERVED = frozenset(["context", "resource", "rootResource", *_WELL_KNOWN])
 
 
 class Environment:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from app.fhir.fhirpath.code import Code
 from app.fhir.fhirpath.compiler import Compiler
@@ -19,6 +19,19 @@ def _misshapen(problem: Exception) -> FHIRPathError:
     if isinstance(problem, ArithmeticError):
         return FHIRPathError("FHIRPath: a number is beyond what can be computed")
     return FHIRPathError(f"FHIRPath: the input has not the shape of its type ({type(problem).__name__})")
+
+
+class Given(TypedDict, total=False):
+    """What an evaluation may be given: `variables` by name without %, `resource` and `root` for %resource and %rootResource (by default the node),
+    `resolve` from a reference to its resource, what memberOf() and trace() call, and `now` (with its zone) for now() and today()."""
+
+    variables: Mapping[str, Any] | None
+    resolve: Resolver | None
+    resource: Any
+    root: Any
+    member_of: MemberOf | None
+    trace: Trace | None
+    now: datetime | None
 
 
 class Expression:
@@ -38,7 +51,7 @@ class Expression:
         """The code for a focus of that type ("" where it is not known)."""
         code = self._programs.get(type)
         if code is None:
-            code = self._programs[type] = Compiler(type, self.strict).compile(self.tree)
+            code = self._programs[type] = Compiler(type, self.strict, "defineVariable" in self.text).scope(self.tree)
         return code
 
     def items(self, node: Any, env: Environment) -> Items:
@@ -48,50 +61,19 @@ class Expression:
         except _SHAPE as problem:
             raise _misshapen(problem) from problem
 
-    def evaluate(
-        self,
-        node: Any,
-        *,
-        type: str = "",
-        variables: Mapping[str, Any] | None = None,
-        resolve: Resolver | None = None,
-        resource: Any = None,
-        root: Any = None,
-        member_of: MemberOf | None = None,
-        trace: Trace | None = None,
-        now: datetime | None = None,
-    ) -> list[Any]:
+    def evaluate(self, node: Any, *, type: str = "", **given: Unpack[Given]) -> list[Any]:
         """The result as JSON values (dict, str, bool, int, Decimal), without those that have extensions only.
 
-        `node` is a resource, or an element with its FHIR `type`. `resource` and `root` become %resource and %rootResource (by default the node).
-        `resolve` maps a reference to its resource; `now` (with its zone) is what now() and today() say.
+        `node` is a resource, or an element with its FHIR `type`; `given` is what `Given` tells.
         Raises FHIRPathError for what the standard calls an error, TooCostly over the budget.
         """
-        context = node if node.__class__ is Node else _node(node, type)
-        env = Environment(context)
-        if variables or resolve or resource is not None or root is not None or member_of or trace or now:
-            env = _environment(context, variables, resolve, resource, root, member_of, trace, now)
+        context, env = _set_up(node, type, given)
         found = [item.value if item.__class__ is Node else plain(item) for item in self.items(context, env)]
         return [value for value in found if value is not None] if None in found else found
 
-    def holds(
-        self,
-        node: Any,
-        *,
-        type: str = "",
-        variables: Mapping[str, Any] | None = None,
-        resolve: Resolver | None = None,
-        resource: Any = None,
-        root: Any = None,
-        member_of: MemberOf | None = None,
-        trace: Trace | None = None,
-        now: datetime | None = None,
-    ) -> bool:
+    def holds(self, node: Any, *, type: str = "", **given: Unpack[Given]) -> bool:
         """Whether it is true as a criterion: empty is not, one item that is no boolean is. Raises as `evaluate` does."""
-        context = node if node.__class__ is Node else _node(node, type)
-        env = Environment(context)
-        if variables or resolve or resource is not None or root is not None or member_of or trace or now:
-            env = _environment(context, variables, resolve, resource, root, member_of, trace, now)
+        context, env = _set_up(node, type, given)
         try:
             return self.program(context.type).test(context, env) is True
         except _SHAPE as problem:
@@ -102,28 +84,23 @@ class Expression:
 
 
 def _node(value: Any, type_name: str = "") -> Node:
-    if type(value) is Node:
+    if value.__class__ is Node:
         return value
     return Node(value, type_name or (str(value.get("resourceType", "")) if isinstance(value, dict) else ""))
 
 
-def _environment(
-    context: Node,
-    variables: Mapping[str, Any] | None,
-    resolve: Resolver | None,
-    resource: Any,
-    root: Any,
-    member_of: MemberOf | None,
-    trace: Trace | None,
-    now: datetime | None,
-) -> Environment:
+def _set_up(node: Any, type_name: str, given: Given) -> tuple[Node, Environment]:
+    context = _node(node, type_name)
+    if not given:
+        return context, Environment(context)
+    resource, root = given.get("resource"), given.get("root")
     env = Environment(context, None if resource is None else _node(resource), None if root is None else _node(root))
-    env.variables = variables
-    env.resolve = resolve
-    env.member_of = member_of
-    env.trace = trace
-    env.moment = now
-    return env
+    env.variables = given.get("variables")
+    env.resolve = given.get("resolve")
+    env.member_of = given.get("member_of")
+    env.trace = given.get("trace")
+    env.moment = given.get("now")
+    return context, env
 
 
 @lru_cache(maxsize=4096)

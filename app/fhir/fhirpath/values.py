@@ -99,12 +99,13 @@ def boolean(value: bool | None) -> Items:
 
 
 def singleton(items: Items, what: str) -> Any:
-    """The System value of the only item, None of an empty collection. Raises for more than one."""
+    """The System value of the only item; None of an empty collection, and of a primitive that has extensions only. Raises for more than one."""
     if not items:
         return None
     if len(items) > 1:
         raise FHIRPathError(f"FHIRPath: {what} takes one value, there are {len(items)}")
-    return system(items[0])
+    item = items[0]
+    return None if type(item) is Node and item.value is None else system(item)
 
 
 def plain(item: Any) -> Any:

@@ -175,3 +175,56 @@ def test_strict_refuses_what_lenient_leaves_empty() -> None:
     assert compile("Observation.component.value.as(integer)").evaluate(two) == [1, 2]
     with pytest.raises(FHIRPathError, match="several"):
         compile("Observation.component.value.as(integer)", strict=True).evaluate(two)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("defineVariable('a', 1).select(%a)", [1]),
+        ("name.first().defineVariable('n', family).given.select(%n & ' ' & $this)", ["Windsor Ada", "Windsor "]),
+        ("name.defineVariable('all').first().select(%all.count())", [2]),
+        ("name.select(defineVariable('f', family).given.first() & '|' & (%f | 'none').first())", None),
+        ("name.given.defineVariable('g').exists() and name.exists()", [True]),
+        ("defineVariable('a', 1).defineVariable('b', %a + 1).select(%a + %b)", [3]),
+        ("name.where(defineVariable('u', use).select(%u = 'official')).family", ["Windsor"]),
+        ("defineVariable('a', 1).select(%a) | defineVariable('a', 2).select(%a)", [1, 2]),
+        ("defineVariable('a', 1).active | %a", None),
+        ("name.select(defineVariable('f', family)).exists(%f = 'Windsor')", None),
+        ("defineVariable('a', 1).defineVariable('a', 2)", None),
+        ("defineVariable('resource', 1)", None),
+        ("defineVariable('loinc', 1)", None),
+        ("defineVariable(1)", None),
+        ("defineVariable({}, 1)", None),
+    ],
+)
+def test_variables_of_an_expression(text: str, expected: list[Any] | None) -> None:
+    """Known to the end of their chain and no further; a name is taken once."""
+    if expected is None:
+        with pytest.raises(FHIRPathError):
+            compile(text).evaluate(PATIENT)
+    else:
+        assert compile(text).evaluate(PATIENT) == expected
+
+
+def test_variables_of_an_expression_leave_those_given_alone() -> None:
+    given = {"a": 5}
+    expression = compile("defineVariable('b', %a).select(%b + %a)")
+    assert expression.evaluate(PATIENT, variables=given) == expression.evaluate(PATIENT, variables=given) == [10]
+    assert given == {"a": 5}
+    assert compile("defineVariable('b', 1).select(%b = 1)").holds(PATIENT)
+    with pytest.raises(FHIRPathError):
+        compile("defineVariable('a', 1)").evaluate(PATIENT, variables=given)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("given.select('a' & $this)", ["aAda", "a"]),
+        ("given.select($this > 'A')", [True]),
+        ("given.select('a' + $this)", ["aAda"]),
+        ("given.select(length())", [3]),
+        ("given.select(upper())", ["ADA"]),
+    ],
+)
+def test_a_primitive_without_a_value_is_as_good_as_absent(text: str, expected: list[Any]) -> None:
+    assert compile(f"name.first().{text}").evaluate(PATIENT) == expected

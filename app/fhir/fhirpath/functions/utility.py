@@ -3,12 +3,12 @@
 from decimal import Decimal
 
 from app.fhir.fhirpath.code import Code
-from app.fhir.fhirpath.environment import Environment
+from app.fhir.fhirpath.environment import RESERVED, Environment
 from app.fhir.fhirpath.errors import FHIRPathError
 from app.fhir.fhirpath.functions.registry import function
 from app.fhir.fhirpath.temporal import Temporal, from_datetime
 from app.fhir.fhirpath.types import type_of
-from app.fhir.fhirpath.values import EMPTY, NOTHING, Items, plain, system
+from app.fhir.fhirpath.values import EMPTY, NOTHING, Items, plain, singleton, system
 
 
 @function("iif", 2, 3, lazy=True)
@@ -29,6 +29,24 @@ def trace(items: Items, env: Environment, name: Code, projection: Code | None = 
     if env.trace is not None:
         shown = items if projection is None else [one for item in items for one in projection.run(item, env)]
         env.trace(str((name.run(NOTHING, env) or [""])[0]), [plain(item) for item in shown])
+    return items
+
+
+@function("defineVariable", 1, 2, lazy=True, result="same")
+def define_variable(items: Items, env: Environment, name: Code, value: Code | None = None) -> Items:
+    """`%name` from here to the end of the chain: the input, or what the expression gives for it (of several items, for each in turn)."""
+    this = items[0] if items else NOTHING
+    found = singleton(name.run(this, env), "the name of a variable")
+    if type(found) is not str or not found:
+        raise FHIRPathError("FHIRPath: the name of a variable is a string")
+    if found in RESERVED or (env.variables is not None and found in env.variables):
+        raise FHIRPathError(f"FHIRPath: there is a %{found[:64]} already")
+    if value is None:
+        meant = items
+    else:
+        meant = [one for item in env.each(items) for one in value.run(item, env)] if items else value.run(NOTHING, env)
+    env.spend(len(meant) + len(env.variables or ()))
+    env.variables = {**(env.variables or {}), found: meant}
     return items
 
 
