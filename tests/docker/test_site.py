@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -77,7 +78,9 @@ def test_making_the_replica_set_again_changes_nothing(site: Site) -> None:
         before = client.admin.command("replSetGetConfig")["config"]
         assert len(before["members"]) == 3
         limit = client.admin.command({"getParameter": 1, "transactionLifetimeLimitSeconds": 1})
-        assert limit["transactionLifetimeLimitSeconds"] == 20  # by default a dead node's writes stay locked for a minute and a half
+        assert (
+            limit["transactionLifetimeLimitSeconds"] == 20
+        )  # by default a dead node's writes stay locked for a minute and a half
         assert "The replica set csor is ready" in site.make_replica_set()
         assert client.admin.command("replSetGetConfig")["config"] == before
 
@@ -183,6 +186,20 @@ def test_a_node_that_comes_back_gets_its_share(site: Site, token: str) -> None:
         return site.logs()["proxy.log"].count("nodes/node1 200") > before
 
     until(served)
+
+
+def test_a_frozen_node_is_taken_out_and_put_back(site: Site, token: str) -> None:
+    frozen = site.nodes[1]
+    assert frozen.process is not None
+    frozen.process.send_signal(signal.SIGSTOP)
+    try:
+        until(lambda: "Server nodes/node2 is DOWN" in site.logs()["proxy.log"])
+        until(lambda: "Server feeds/node2 is DOWN" in site.logs()["proxy.log"])
+        with site.client(token) as client:
+            assert {client.get("/fhir/Patient/p1").status_code for _ in range(10)} == {200}
+    finally:
+        frozen.process.send_signal(signal.SIGCONT)
+    until(lambda: site.logs()["proxy.log"].rfind("nodes/node2 is UP") > site.logs()["proxy.log"].rfind("nodes/node2 is DOWN"))
 
 
 def test_a_member_is_lost_and_comes_back(site: Site, token: str) -> None:
