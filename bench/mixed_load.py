@@ -302,7 +302,11 @@ class MixedLoad:
         message = b"|".join(fields) + mark + (b"ZZZ|nonsense\r" if bad else rest)
         sender, lock = self._senders[ods]
         async with lock:
-            answer = await sender.send(message)
+            try:
+                answer = await sender.send(message)
+            except Exception:
+                del self._senders[ods]  # a late answer must not be taken for the next one's
+                raise
         code = answer.partition(b"MSA|")[2][:2].decode()
         if code != ("AE" if bad else "AA"):
             self.wrong[f"MLLP: {code}{' to nonsense' if bad else ''}"] += 1
