@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -20,11 +21,13 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     if reason := able():
         pytest.skip(reason)
     network = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name.lower().endswith("_proxy")}
-    return Builder(DOCKERFILE, ROOT, tmp_path_factory.mktemp("image"), network).build()
+    work = tmp_path_factory.mktemp("image")
+    yield Builder(DOCKERFILE, ROOT, work, network).build()
+    shutil.rmtree(work)  # 600 MB
 
 
 @pytest.fixture
