@@ -33,7 +33,7 @@ def main() -> None:
     here = {**tls, "host": "localhost", "port": parsed["nodelist"][0][1], "directConnection": True}
     admin = {"username": ADMIN, "password": secret("mongo_admin"), "authSource": "admin"}
 
-    until("the first member answers", lambda: begin(here, admin, name, members[0]))
+    until("the first member knows its administrator", lambda: begin(here, tls, admin, name, members))
     until("the server's user is there", lambda: user(tls | admin, name, parsed))
     for member in members:
         until(f"{member} is a member", lambda member=member: join(tls | admin, name, members, member))
@@ -41,8 +41,8 @@ def main() -> None:
     sys.stdout.write(f"The replica set {name} is ready: {', '.join(members)}.\n")
 
 
-def begin(here: dict[str, Any], admin: dict[str, Any], name: str, first: str) -> bool:
-    """A set of the first member, and its administrator."""
+def begin(here: dict[str, Any], tls: dict[str, Any], admin: dict[str, Any], name: str, members: list[str]) -> bool:
+    """A set of the first member, and its administrator; but never a second set, where that member alone has lost its disk."""
     try:
         with MongoClient(**here, **admin) as client:
             client.admin.command("ping")
@@ -50,10 +50,16 @@ def begin(here: dict[str, Any], admin: dict[str, Any], name: str, first: str) ->
     except OperationFailure as error:
         if error.code != AUTHENTICATION_FAILED:
             raise
+    for other in members[1:]:  # one that cannot be asked might know of a set
+        with MongoClient(other, directConnection=True, **tls) as client:
+            if client.admin.command("hello").get("setName"):
+                return False  # the first will hear of it from them, and copy their data
     settings = {"electionTimeoutMillis": ELECTION_MS}
     with MongoClient(**here) as client:
         try:
-            client.admin.command("replSetInitiate", {"_id": name, "members": [{"_id": 0, "host": first}], "settings": settings})
+            client.admin.command(
+                "replSetInitiate", {"_id": name, "members": [{"_id": 0, "host": members[0]}], "settings": settings}
+            )
         except OperationFailure as error:
             if error.code != ALREADY_INITIALIZED:
                 raise

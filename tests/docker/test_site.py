@@ -220,6 +220,18 @@ def test_a_member_is_lost_and_comes_back(site: Site, token: str) -> None:
     until(written)
     lost.start()
     assert "is ready" in site.make_replica_set()
+
+
+def test_the_first_member_loses_its_disk_and_no_second_set_is_made(site: Site, token: str) -> None:
+    with as_admin(site) as client:
+        before = client.admin.command("replSetGetConfig")["config"]["settings"]["replicaSetId"]
+    first = site.members[0]
+    first.kill()
+    shutil.rmtree(first.directory)
+    first.start()
+    assert "is ready" in site.make_replica_set()
+    with as_admin(site) as client:
+        assert client.admin.command("replSetGetConfig")["config"]["settings"]["replicaSetId"] == before
     with site.client(token) as client:
         assert client.get("/fhir/Patient/p5").status_code == client.get("/fhir/Patient/after").status_code == 200
 
