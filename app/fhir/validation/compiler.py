@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from app.fhir.definitions import Definitions, Element
 from app.fhir.validation import fields, narrative
 from app.fhir.validation.fields import Beside, Check, Handler
-from app.fhir.validation.primitives import Test, quoted
+from app.fhir.validation.primitives import Test, is_string, quoted
 from app.fhir.validation.references import check_target, is_usual, targets_of
 from app.fhir.validation.report import Path, Report
 
@@ -115,7 +115,7 @@ class Compiler:
         """The check of a resource of whatever type it says it is."""
         kind = value.get("resourceType") if type(value) is dict else None
         if type(kind) is str and kind in self.definitions.resources:
-            self.shape(kind).check(value, path, report)
+            (self._shapes.get(kind) or self.shape(kind)).check(value, path, report)
         elif type(value) is not dict:
             report.add("structure", path, "This must be a resource, as a JSON object.")
         elif kind is None:
@@ -182,29 +182,31 @@ class Compiler:
             return _never
         keys = frozenset[str]().union(*(rule.keys for rule in asked))
         made = [each for element in elements for each in self._fields(type_name, element) if each.key not in keys]
-        test_for = {each.key: each.quick for each in made if each.quick is not None}.get
-        beside_for = {each.key: each.beside for each in made if each.beside is not None}.get
+        test_for = {each.key: each.quick for each in made if each.quick is not None and each.key != "id"}.get
+        beside_for = {each.key: each.beside for each in made if each.beside is not None}
+        beside_for["id"] = lambda item, holder: len(holder) > 1 and is_string(item)  # alone it is no content
         required = tuple(element.name for element in elements if element.min and not element.is_choice)
         choices = [_choice_names(element) for element in elements if element.is_choice]
         required_choices = [_choice_names(element) for element in elements if element.min and element.is_choice]
         one_choice = len(required) + 1  # so many keys leave room for one choice, once what is required is there
         conditions = [rule.holds for rule in asked if rule.holds is not None]
+        asks_more = bool(required or choices or conditions)
+        besides = beside_for.get
 
         def quick(value: Any) -> bool:
-            if type(value) is not dict or (len(value) < 2 and (not value or "id" in value)):
+            if type(value) is not dict or not value:
                 return False
             try:
                 for key, item in value.items():
                     test = test_for(key)
                     if test is None or not test(item):
-                        beside = beside_for(key)
+                        beside = besides(key)
                         if beside is None or not beside(item, value):
                             return False
             except TypeError:  # no string where a code is wanted
                 return False
-            return not asks_more or whole(value)
-
-        def whole(value: Mapping[str, Any]) -> bool:
+            if not asks_more:
+                return True
             for name in required:
                 if name not in value:
                     return False
@@ -220,15 +222,11 @@ class Compiler:
                     return False
             return True
 
-        asks_more = bool(required or choices or conditions)
         return quick
 
     def rules(self, type_name: str) -> Sequence[Rule]:
         """What is asked of every object of the type, after its elements."""
-        built_in = [_extension] if type_name == "Extension" else []
-        if "DomainResource" in self.definitions.ancestors(type_name):
-            built_in.append(_contained_once)
-        return (*built_in, *self._rules(type_name))
+        return (*_BUILT_IN.get(type_name, ()), *self._rules(type_name))
 
     def _fields(self, owner: str, element: Element) -> Sequence[Field]:
         """One field for each JSON key of an element; made once, however many types inherit it."""
@@ -247,7 +245,8 @@ class Compiler:
             yield Field(key, _narrative, narrative.passes, narrative.passes)
         elif type_name == "Resource":  # judged by itself, in a scope of its own
             judged = Judged(self._contained if element.name == "contained" else self.resource, _never)
-            yield Field(key, fields.complex_field(element, judged))
+            handler = fields.complex_field(element, judged)
+            yield Field(key, _named_once(handler) if element.name == "contained" else handler)
         elif type_name in self.definitions.primitives:
             codes = self._code_list(element) if type_name == "code" else None
             one = fields.test_of(type_name, codes)
@@ -418,19 +417,23 @@ def _is_either(value: Mapping[str, Any]) -> bool:
     return has_parts != (len(value) > has_parts + ("url" in value) + ("id" in value) + ("_url" in value))
 
 
-def _ask_contained(value: Mapping[str, Any], path: Path, report: Report) -> None:
-    contained = value.get("contained")
-    seen: set[str] = set()
-    for index, each in enumerate(contained if type(contained) is list else ()):
-        name = each.get("id") if type(each) is dict else None
-        if type(name) is str:
-            if name in seen:
-                where = ((path, "contained", index), "id")
-                report.add(
-                    "invalid", where, f"Another contained resource has the id {quoted(name)} too, so that '#' and it mean both."
-                )
-            seen.add(name)
+def _named_once(handler: Handler) -> Handler:
+    """The handler of contained resources, whose ids must differ."""
+
+    def judged(value: Any, holder: Mapping[str, Any], path: Path, report: Report) -> None:
+        handler(value, holder, path, report)
+        if type(value) is not list or len(value) < 2:
+            return
+        seen: set[str] = set()
+        for index, each in enumerate(value):
+            name = each.get("id") if type(each) is dict else None
+            if type(name) is str:
+                if name in seen:
+                    problem = f"Another contained resource has the id {quoted(name)} too, so that '#' and it mean both."
+                    report.add("invalid", ((path, "contained", index), "id"), problem)
+                seen.add(name)
+
+    return judged
 
 
-_extension = Quiet(_ask_extension, holds=_is_either)
-_contained_once = Quiet(_ask_contained, frozenset(["contained"]))
+_BUILT_IN: Mapping[str, Sequence[Rule]] = {"Extension": (Quiet(_ask_extension, holds=_is_either),)}

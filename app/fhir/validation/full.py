@@ -55,17 +55,18 @@ class Judge(Compiler):
         if value.get("resourceType") == "Bundle":
             entries = Entries(value)
         member_of = self._terminology.member_of if self._terminology is not None else None
-        report.scope = Scope(value, outer.root if contained and outer is not None else value, path, entries, member_of)
-        report.root = report.scope.root
+        scope = Scope(value, outer.root if contained and outer is not None else value, path, entries, member_of)
+        report.scope, report.root = scope, scope.root
         if contained and outer is not None:
-            report.scope.seen, report.scope.budget = outer.seen, outer.budget
+            scope.seen, scope.budget = outer.seen, outer.budget
         if self._profiles is not None:
-            report.scope.env.conforms = self._conforms(report.scope)
+            scope.env.conforms = self._conforms(scope)
         try:
             super().resource(value, path, report)
             self._beyond(value, path, report, () if outer is not None else report.asked)
         finally:
             report.scope, report.root = outer, root
+            scope.env.conforms = None  # else it would hold itself
 
     def _conforms(self, scope: Scope) -> Callable[[Node, str], bool | None]:
         profiles = self._profiles

@@ -41,6 +41,30 @@ class Entries:
         return self.by_url.get(reference) or self.by_name.get(reference)
 
 
+class Around:
+    """What a reference may mean: the root with what it contains, and the Bundle around.
+
+    Apart from the scope, so that no scope holds itself: what was judged is then freed at once, however large, and waits for no collector.
+    """
+
+    def __init__(self, root: Resource, entries: Entries | None) -> None:
+        self.root = root
+        self.entries = entries
+
+    @cached_property
+    def contained(self) -> dict[str, Resource]:
+        """What the root contains, by id."""
+        contained = self.root.get("contained")
+        found = contained if isinstance(contained, list) else []
+        return {each["id"]: each for each in found if isinstance(each, dict) and isinstance(each.get("id"), str)}
+
+    def resolve(self, reference: str) -> Resource | None:
+        """The resource of a reference, where it is contained or in the same Bundle."""
+        if reference[:1] == "#":
+            return self.contained.get(reference[1:]) if len(reference) > 1 else self.root
+        return self.entries.find(reference) if self.entries is not None else None
+
+
 class Scope:
     """See the module."""
 
@@ -56,27 +80,16 @@ class Scope:
         self.type = str(resource.get("resourceType"))
         node = Node(resource, self.type)
         self.env = Environment(node, node, node if root is resource else Node(root, str(root.get("resourceType"))))
-        self.env.resolve = self.resolve
+        self.around = Around(root, entries)
+        self.resolve = self.env.resolve = self.around.resolve
         self.env.member_of = member_of
 
     @cached_property
     def contained_ids(self) -> frozenset[str]:
         """The ids that `#id` may name."""
-        return frozenset(self._contained)
-
-    @cached_property
-    def _contained(self) -> dict[str, Resource]:
-        contained = self.root.get("contained")
-        found = contained if isinstance(contained, list) else []
-        return {each["id"]: each for each in found if isinstance(each, dict) and isinstance(each.get("id"), str)}
+        return frozenset(self.around.contained)
 
     @cached_property
     def local(self) -> frozenset[str]:
         """All `#id` that anything in the root points to."""
         return frozenset(place.value for place in references.places(self.root) if place.value[:1] == "#")
-
-    def resolve(self, reference: str) -> Resource | None:
-        """The resource of a reference, where it is contained or in the same Bundle."""
-        if reference[:1] == "#":
-            return self._contained.get(reference[1:]) if len(reference) > 1 else self.root
-        return self.entries.find(reference) if self.entries is not None else None
