@@ -160,8 +160,10 @@ async def _ready(server: Server) -> None:
         for _ in range(300):
             if server.process.returncode is not None:
                 break
-            with contextlib.suppress(httpx.TransportError):
+            with contextlib.suppress(httpx.TransportError, OSError):
                 if (await client.get(f"{server.base}/health")).status_code == 200:
+                    _, mllp = await asyncio.open_connection("127.0.0.1", server.mllp_port)  # it may listen a moment later
+                    mllp.close()
                     return
             await asyncio.sleep(0.1)
     raise Unavailable(f"The server did not start; {server.log} says why.")

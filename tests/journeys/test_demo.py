@@ -58,11 +58,12 @@ async def interrupted(data: Path, head: int, how: str) -> str:
     store = await open_data(data)
     try:
         while await store.feed_head() < head:
-            assert player.poll() is None, f"it came to its end before {head}"
+            assert player.poll() is None, f"it came to its end before {head}: {player.communicate()[0]}"
             await asyncio.sleep(0.01)
     finally:
         await store.close()
-    server = children_of(player.pid)
+    while not (server := children_of(player.pid)) and how == "server killed":
+        await asyncio.sleep(0.01)  # what an earlier run left may be past `head` already
     if how == "ctrl-c":
         player.send_signal(signal.SIGINT)
     if how in ("everything killed", "player killed"):
