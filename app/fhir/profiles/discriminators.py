@@ -30,6 +30,9 @@ def steps_of(path: str) -> list[tuple[str, str]]:
     return found
 
 
+Seen = dict["Discriminator", list[Item]]
+
+
 class Discriminator:
     """One of a slicing."""
 
@@ -58,9 +61,11 @@ class Discriminator:
                 return bool(self._profiles(definition))
         return False
 
-    def matches(self, item: Item, definition: Definition, run: Run) -> bool:
-        """Whether the item is as that definition says."""
-        found = self._found(item, run)
+    def matches(self, item: Item, definition: Definition, run: Run, seen: Seen) -> bool:
+        """Whether the item is as that definition says. `seen` keeps what lies at the end of the path, which is the same for every slice."""
+        found = seen.get(self)
+        if found is None:
+            found = seen[self] = self._found(item, run)
         match self.kind:
             case "exists":
                 return bool(found) if definition.facts.get("max") != "0" else not found
@@ -73,6 +78,10 @@ class Discriminator:
         return any(self._fits(each, definition, run) for each in found)
 
     def _fits(self, item: Item, definition: Definition, run: Run) -> bool:
+        told = definition.value("fixed")
+        if told is not None and type(told[1]) is str and told[1] != item.value:
+            run.spend()
+            return False
         try:
             self._conformance.judge(self._conformance.plan_of(definition), item, run.quiet())
         except Mismatch:

@@ -7,7 +7,7 @@ A slice may be sliced again; the items of the slice are then the list. A slicing
 from typing import TYPE_CHECKING, Any
 
 from app.fhir.profiles.definition import Definition
-from app.fhir.profiles.discriminators import Discriminator
+from app.fhir.profiles.discriminators import Discriminator, Seen
 from app.fhir.profiles.run import Item, Run
 from app.fhir.profiles.snapshot import SHORT_FORM
 from app.fhir.validation.report import Path
@@ -37,15 +37,15 @@ class Slice:
             conformance.extension_url(definition) if is_extension and [each.steps for each in by] == [[("name", "url")]] else ""
         )
 
-    def takes(self, item: Item, run: Run) -> bool:
-        """Whether the item belongs here. Never, where the definition does not say how to tell."""
+    def takes(self, item: Item, run: Run, seen: Seen) -> bool:
+        """Whether the item belongs here. Never, where the definition does not say how to tell. `seen`: what discriminators found in this item."""
         if self.url:
             return item.object().get("url") == self.url
         if self._ends is None:
             found = [(each, each.alternatives(self.definition)) for each in self._by]
             told = [(each, [end for end in ends if each.tells(end)]) for each, ends in found]
             self._ends = [(each, ends) for each, ends in told if ends]
-        return bool(self._ends) and all(any(each.matches(item, end, run) for end in ends) for each, ends in self._ends)
+        return bool(self._ends) and all(any(each.matches(item, end, run, seen) for end in ends) for each, ends in self._ends)
 
 
 class Slicing:
@@ -71,10 +71,12 @@ class Slicing:
     def judge(self, items: list[Item], where: Path, run: Run) -> None:
         """Sorts the items into slices, then asks how many there are, in which order, and what each must be."""
         sorted_: dict[str, list[Item]] = {each.name: [] for each in self.slices}
-        last = -1
+        last, stray = -1, False
         for item in items:
-            at = next((index for index, each in enumerate(self.slices) if each.takes(item, run)), None)
+            seen: Seen = {}
+            at = next((index for index, each in enumerate(self.slices) if each.takes(item, run, seen)), None)
             if at is None:
+                stray = True
                 self._unmatched(item, run)
                 continue
             if self._ordered and at < last:
@@ -86,7 +88,7 @@ class Slicing:
                 )
             last = max(last, at)
             sorted_[self.slices[at].name].append(item)
-            if self._rules == "openAtEnd" and self._seen_unmatched(items, item, run):
+            if self._rules == "openAtEnd" and stray:
                 run.say(
                     "error",
                     "structure",
@@ -95,10 +97,6 @@ class Slicing:
                 )
         for each in self.slices:
             self._judge_slice(each, sorted_[each.name], where, run)
-
-    def _seen_unmatched(self, items: list[Item], item: Item, run: Run) -> bool:
-        before = items[: next(index for index, each in enumerate(items) if each is item)]
-        return any(not any(slice.takes(each, run) for slice in self.slices) for each in before)
 
     def _judge_slice(self, slice: Slice, items: list[Item], where: Path, run: Run) -> None:
         if len(items) < slice.min:
