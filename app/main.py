@@ -24,6 +24,7 @@ from app.intake import hl7v2
 from app.registry import follow_up
 from app.security.identity import Identities
 from app.settings import Settings
+from app.store import definitions
 from app.store.open import open_store
 from app.store.protocol import Store
 
@@ -55,7 +56,7 @@ def services(store: Store, settings: Settings) -> list[Service]:
     mllp = hl7v2.services(store, settings.host, settings.mllp_port, settings.sandbox, *tls) if listening else []
     pages = settings.base_url or f"http://{settings.host}:{settings.port}"
     letters = follow_up.services(store, settings.smtp_url, settings.letters_from, pages)
-    return [*registry.services(store), *measures.services(store), *letters, *mllp]
+    return [*definitions.services(store), *registry.services(store), *measures.services(store), *letters, *mllp]
 
 
 def calm_the_collector() -> None:

@@ -10,9 +10,10 @@ from app.api.patch import FORMATS
 from app.api.respond import Reply, represent
 from app.api.types import served
 from app.fhir import codec
-from app.fhir.definitions import r4
+from app.fhir.definitions import SearchParameter, r4
 from app.fhir.errors import BadRequest
 from app.fhir.operations import Operation
+from app.fhir.search.parameters import SearchParameters
 
 _PUBLISHED = "2026-11-23"
 _INTERACTIONS = ("read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type")
@@ -38,8 +39,7 @@ def _by_type() -> dict[str, list[dict[str, str]]]:
     for parameter in r4().search_parameters:
         for base in parameter.base:
             if base in params and parameter.expression and parameter.type != "special":
-                told = {"name": parameter.code, "definition": parameter.url, "type": parameter.type}
-                params[base].setdefault(parameter.code, told)
+                params[base].setdefault(parameter.code, _told(parameter))
     general = [{"name": code, "type": kind} for code, kind in _GENERAL]
     return {type: [*general, *sorted(found.values(), key=lambda p: p["name"])] for type, found in params.items()}
 
@@ -59,8 +59,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
     return {"name": operation.name, "definition": canonical}
 
 
-def _resource(type: str, operations: Sequence[Operation]) -> dict[str, Any]:
-    params = _by_type()[type]
+def _told(parameter: SearchParameter) -> dict[str, str]:
+    return {"name": parameter.code, "definition": parameter.url, "type": parameter.type}
+
+
+def _resource(type: str, operations: Sequence[Operation], own: Sequence[SearchParameter]) -> dict[str, Any]:
+    params = [*_by_type()[type], *(_told(each) for each in own if {type, "Resource", "DomainResource"}.intersection(each.base))]
     mine = [_operation(o) for o in operations if o.answers("type", type) or o.answers("instance", type)]
     references = [f"{type}:{p['name']}" for p in params if p["type"] == "reference"]
     return {
@@ -82,8 +86,10 @@ def _resource(type: str, operations: Sequence[Operation]) -> dict[str, Any]:
     }
 
 
-def statement(base: str, operations: Sequence[Operation], *, sandbox: bool) -> dict[str, Any]:
-    """The resource."""
+def statement(
+    base: str, operations: Sequence[Operation], own: Sequence[SearchParameter] = (), *, sandbox: bool
+) -> dict[str, Any]:
+    """The resource. `own`: search parameters that the site added."""
     systemwide = [_operation(o) for o in operations if "system" in o.levels]
     security: dict[str, Any] = {"cors": False, "description": _SANDBOX if sandbox else _SECURED}
     return {
@@ -100,7 +106,7 @@ def statement(base: str, operations: Sequence[Operation], *, sandbox: bool) -> d
             {
                 "mode": "server",
                 "security": security,
-                "resource": [_resource(type, operations) for type in served()],
+                "resource": [_resource(type, operations, own) for type in served()],
                 "interaction": [{"code": code} for code in ("transaction", "batch", "history-system", "search-system")],
                 "searchParam": [{"name": code, "type": kind} for code, kind in _GENERAL],
                 **({"operation": systemwide} if systemwide else {}),
@@ -113,19 +119,20 @@ def statement(base: str, operations: Sequence[Operation], *, sandbox: bool) -> d
 
 
 class Metadata:
-    """The route. The statement is made once for each base URL that it is asked under."""
+    """The route. The statement is made once for each base URL that it is asked under, and again when the site's search parameters change."""
 
     def __init__(self) -> None:
-        self._made: dict[str, bytes] = {}
+        self._made: dict[tuple[str, SearchParameters], bytes] = {}
 
     async def get(self, call: Call) -> Reply:
         """`mode=full` is the only mode."""
         if (mode := call.option("mode")) not in (None, "full"):
             raise BadRequest(f"mode={mode[:30] if mode else ''}: this server has the full CapabilityStatement only.")
-        raw = self._made.get(call.base)
+        parameters = call.context.store.indexing.parameters
+        raw = self._made.get((call.base, parameters))
         if raw is None:
             if len(self._made) > 100:
                 self._made.clear()
-            raw = codec.encode(statement(call.base, call.context.operations, sandbox=call.context.sandbox))
-            self._made[call.base] = raw
+            raw = codec.encode(statement(call.base, call.context.operations, parameters.own, sandbox=call.context.sandbox))
+            self._made[call.base, parameters] = raw
         return represent(200, raw, call.format, pretty=call.pretty)

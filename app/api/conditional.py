@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 async def find(store: Store, access: Access, type: str, query: str, base: str | None = None) -> tuple[Stored | None, Guard]:
     """The one match of `query`, or None, and the guard that it stays so. Raises BadRequest, MultipleMatches."""
-    plan = parse(type, query_pairs(query.removeprefix("?")), base_url=base, strict=True)
+    plan = parse(type, query_pairs(query.removeprefix("?")), base_url=base, strict=True, parameters=store.indexing.parameters)
     if not plan.where:
         raise BadRequest(f"The condition '{type}?{query[:100]}' has no search criteria, and so would match everything.")
     plan = replace(

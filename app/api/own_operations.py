@@ -16,14 +16,17 @@ from app.content import PROFILES, TERMINOLOGY
 from app.fhir.definitions import r4
 from app.fhir.errors import BadRequest, Issue, operation_outcome
 from app.fhir.operations import Operation, OperationRequest
+from app.fhir.packages import load
 from app.fhir.search.query import parse
 from app.fhir.search.types import Plan
 from app.fhir.validation import Validator
 from app.security.access import Access
 from app.security.scopes import permits
+from app.store.definitions import Marker, marker, stored_by_nation
 from app.store.protocol import Store, Stored
 
 PAGE = 1000
+_DEFINING = ("StructureDefinition", "ValueSet", "CodeSystem")
 _REFERENCE = re.compile(
     rb'"reference":"((?:Practitioner|PractitionerRole|Organization|Location|Medication|Device|Substance|Questionnaire)/[A-Za-z0-9.-]{1,64})"'
 )
@@ -56,19 +59,25 @@ def standard(url: str) -> dict[str, Any]:
 def own_operations(store: Store, packages: Sequence[Path] = ()) -> list[Operation]:
     """Both. `packages` are loaded now, so that one that cannot be loaded stops the start. Raises what loading raises."""
 
-    @functools.cache
-    def validator() -> Validator:
-        return Validator(packages=[PROFILES, TERMINOLOGY, *packages])
+    loaded = [load(each) for each in packages]
+    # It judges one at a time; callers who wait must not hold the threads of others.
+    own_thread = ThreadPoolExecutor(1, "validate")
+    of_site: list[Mapping[str, Any]] = []
+    known: Marker | None = None
 
-    if packages:
-        validator()
-
-    own_thread = ThreadPoolExecutor(
-        1, "validate"
-    )  # it judges one at a time; callers who wait must not hold the threads of others
+    @functools.lru_cache(1)
+    def validator(_marker: Marker) -> Validator:
+        profiles = [each for each in of_site if each["resourceType"] == "StructureDefinition"]
+        terms = [each for each in of_site if each["resourceType"] != "StructureDefinition"]
+        return Validator(profiles, [PROFILES, TERMINOLOGY, *loaded], terms)
 
     async def validate(_access: Access, request: OperationRequest) -> Mapping[str, Any]:
-        return await _validate(validator, own_thread, request)
+        nonlocal known
+        now = await marker(store, _DEFINING)
+        if now != known:
+            of_site[:] = [stored.resource for stored in await stored_by_nation(store, _DEFINING)]
+            known = now
+        return await _validate(lambda: validator(now), own_thread, request)
 
     async def everything(access: Access, request: OperationRequest) -> bytes:
         return await _everything(store, access, request)
@@ -82,7 +91,10 @@ def own_operations(store: Store, packages: Sequence[Path] = ()) -> list[Operatio
 
 
 async def _validate(validator: Callable[[], Validator], thread: Executor, request: OperationRequest) -> Mapping[str, Any]:
-    """Everything: R4, the profiles and terminology that are shipped, and the packages of the site. Always 200: the outcome tells. Without a resource there is nothing to judge."""
+    """By R4, the profiles and terminology that are shipped, the packages of the site, and what it stored of these kinds.
+
+    Always 200: the outcome tells. Without a resource there is nothing to judge.
+    """
     resource = request.value("resource")
     if resource is None:
         if request.value("mode") == "delete":

@@ -74,7 +74,7 @@ async def _pairs(call: Call) -> Pairs:
 
 async def _search(call: Call, types: list[str], path: str, inside: Clause | None = None) -> Reply:
     pairs = await _pairs(call)
-    plan = parse(types, pairs, base_url=call.base, strict=call.prefer.strict)
+    plan = parse(types, pairs, base_url=call.base, strict=call.prefer.strict, parameters=call.context.store.indexing.parameters)
     if inside is not None:
         plan = replace(plan, where=(inside, *plan.where))
     raw = await run(call.context.store, call.access, plan, call.base, path, [p for p in pairs if p[0] in _PASSED_ON])

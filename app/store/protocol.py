@@ -9,7 +9,7 @@ Invariants:
 - The bytes of a version never change, and are the bytes that a read returns.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, Protocol
@@ -17,7 +17,8 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from app.fhir.errors import Conflict, PreconditionFailed
-from app.fhir.search.types import Plan
+from app.fhir.search.parameters import SearchParameters
+from app.fhir.search.types import Entries, Plan
 from app.security.access import Access
 
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
@@ -170,10 +171,19 @@ class Change:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Indexing:
+    """By what a store indexes, and which search parameters it therefore answers. `app.store.definitions` keeps it current."""
+
+    extract: Callable[[Mapping[str, Any]], Entries]
+    parameters: SearchParameters
+
+
 class Store(Protocol):
     """All times in microseconds UTC; all errors of `app.fhir.errors`."""
 
     url: str
+    indexing: Indexing  # from `open` on
 
     async def open(self) -> None:
         """Open or make the store, migrate it, refuse a newer schema."""

@@ -26,8 +26,11 @@ async def test_ready_as_long_as_the_store_answers(secured: httpx.AsyncClient, mo
     async def away(*_: object) -> None:
         raise Unavailable("The store cannot be reached just now; try again.")
 
+    again = asyncio.Event()
+
     async def silent(*_: object) -> None:
-        await asyncio.Event().wait()
+        await again.wait()
+        raise Unavailable("It was silent, and whoever else asked meanwhile must not wait for ever.")
 
     monkeypatch.setattr(health, "READY_SECONDS", 0.01)
     for answer in (away, silent):
@@ -36,6 +39,7 @@ async def test_ready_as_long_as_the_store_answers(secured: httpx.AsyncClient, mo
         assert refused.status_code == 503 and refused.headers["retry-after"]
         assert refused.json()["resourceType"] == "OperationOutcome"
         assert (await secured.get(f"{ROOT}/health")).status_code == 200
+    again.set()
 
 
 async def test_detail_is_national_and_counts_what_waits(secured: httpx.AsyncClient) -> None:

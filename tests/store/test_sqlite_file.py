@@ -171,8 +171,9 @@ async def test_damage_inside_the_file_is_told_by_check_and_never_answered_as_dat
     await store.close()
     path = tmp_path / "store.db"
     raw = bytearray(path.read_bytes())
-    for page in range(60, len(raw) // PAGE_SIZE):
-        raw[page * PAGE_SIZE : page * PAGE_SIZE + 64] = b"\xff" * 64
+    pages = range(0, len(raw), PAGE_SIZE)
+    for start in (start for start in pages if b"x" * 400 in raw[start : start + PAGE_SIZE]):  # where content is
+        raw[start : start + 64] = b"\xff" * 64
     path.write_bytes(raw)
     store = await open_test_store(tmp_path)
     assert any("damaged" in finding or "SQLite says" in finding for finding in await store.check())

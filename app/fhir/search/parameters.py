@@ -48,6 +48,11 @@ class SearchParameters:
     def _by_url(self) -> Mapping[str, SearchParameter]:
         return {each.url: each for each in self._parameters}
 
+    @property
+    def own(self) -> tuple[SearchParameter, ...]:
+        """Those that a site added, in order."""
+        return self._parameters[len(r4().search_parameters) :]
+
     def with_custom(self, resources: Iterable[Mapping[str, Any]]) -> "SearchParameters":
         """With SearchParameter resources added. Raises BadRequest, naming the parameter, for one that cannot work."""
         return SearchParameters([*self._parameters, *(_from_resource(resource) for resource in resources)])

@@ -11,8 +11,10 @@ from pymongo.read_concern import ReadConcern
 
 from app.clock import micros
 from app.fhir.errors import FHIRError, Gone, NotFound, Unavailable
+from app.fhir.search.parameters import default
 from app.fhir.search.types import Entries, Plan
 from app.security.access import Access
+from app.store.definitions import load
 from app.store.mongo import history, moving, records, upkeep
 from app.store.mongo.clauses import owned
 from app.store.mongo.conditions import all_of
@@ -25,7 +27,7 @@ from app.store.mongo.search import STORED, Search, several_queries, stored
 from app.store.mongo.transaction import Job, Prepared, Round, prepare
 from app.store.moving import PAGE, Version
 from app.store.open import public_url
-from app.store.protocol import Change, Found, Guard, Put, Record, Stored, Write
+from app.store.protocol import Change, Found, Guard, Indexing, Put, Record, Stored, Write
 from app.store.rules import sees
 
 T = TypeVar("T")
@@ -49,19 +51,12 @@ class MongoStore:
 
     async def open(self) -> None:
         """Connect, migrate. Raises Unavailable with a sentence that says what to do."""
-        if self._extract is None:
-            from app.fhir.search.extract import extract
-
-            self._extract = extract
         self._client = connect(self._secret_url)
         try:
             await require_able(self._client, self._secret_url)
             with translated():
                 self._db = database(self._client)
                 await migrate(self._db)
-                if await is_stale(self._db):
-                    await upkeep.reindex(self._db, self._extract, ())
-                    await mark_fresh(self._db)
                 found = await self._db.setting.find_one({"_id": "cursor_key"})
         except BaseException:
             await self._client.close()
@@ -70,6 +65,10 @@ class MongoStore:
         self._feed = Feed(self._db, self._transact)
         self._rounds = Rounds(self._round)
         self._reads = Reads(self._db.resource)
+        self.indexing = Indexing(self._extract, default()) if self._extract else await load(self)
+        if await is_stale(self._db):
+            await self.reindex()
+            await mark_fresh(self._db)
 
     async def close(self) -> None:
         """Finish what is under way and close."""
@@ -146,7 +145,7 @@ class MongoStore:
         return results
 
     def _prepare(self, writes: Sequence[Write]) -> list[Write | Prepared]:
-        extract = self._extractor()
+        extract = self.indexing.extract
         return [prepare(write, extract) if isinstance(write, Put) else write for write in writes]
 
     async def _round(self, jobs: list[Job]) -> None:
@@ -277,7 +276,7 @@ class MongoStore:
     async def reindex(self, types: Sequence[str] = ()) -> int:
         """See the protocol."""
         with translated():
-            return await upkeep.reindex(self._db, self._extractor(), types)
+            return await upkeep.reindex(self._db, self.indexing.extract, types)
 
     async def check(self) -> list[str]:
         """See the protocol."""
@@ -285,7 +284,7 @@ class MongoStore:
             await self._feed.number()
             async with self._snapshot() as session:
                 plain = self._db.with_options(read_concern=ReadConcern())
-                return await upkeep.check(plain, session, self._extractor())
+                return await upkeep.check(plain, session, self.indexing.extract)
 
     # ---- moving
 
@@ -299,7 +298,7 @@ class MongoStore:
         """See `app.store.moving`."""
         with translated():
             await self._feed.number()
-            await self._transact(lambda session: moving.adopt(self._db, session, self._extractor(), versions))
+            await self._transact(lambda session: moving.adopt(self._db, session, self.indexing.extract, versions))
 
     async def moment(self) -> AsyncIterator[tuple[int, list[Record]]]:
         """See `app.store.moving`. Versions that were not numbered at that moment are by now, and come along."""
@@ -320,11 +319,6 @@ class MongoStore:
         """See `app.store.moving`."""
         with translated():
             await moving.adopt_records(self._db, records)
-
-    def _extractor(self) -> Extract:
-        if self._extract is None:
-            raise Unavailable("The store is not open.")
-        return self._extract
 
 
 def _there(document: dict[str, Any] | None, name: str) -> Stored:

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.clock import micros
-from app.fhir.errors import Gone, NotFound, Unavailable
+from app.fhir.errors import Gone, NotFound
+from app.fhir.search.parameters import default
 from app.fhir.search.types import Entries, Plan
 from app.security.access import Access
+from app.store.definitions import load
 from app.store.moving import PAGE, Version
-from app.store.protocol import Change, Found, Guard, Put, Record, Stored, Write
+from app.store.protocol import Change, Found, Guard, Indexing, Put, Record, Stored, Write
 from app.store.sqlite import history, moving, records, upkeep
 from app.store.sqlite.connection import connect, translated, unavailable
 from app.store.sqlite.schema import is_stale, mark_fresh, migrate
@@ -58,15 +60,12 @@ class SQLiteStore:
 
     async def open(self) -> None:
         """Open or make the file. Raises Unavailable where that cannot be."""
-        if self._extract is None:
-            from app.fhir.search.extract import extract
-
-            self._extract = extract
         if not self.path:
             self._scratch = tempfile.mkdtemp(prefix="csor-")
             self.path = str(Path(self._scratch) / "store.db")
         with translated():
             await asyncio.to_thread(self._open)
+            self.indexing = Indexing(self._extract, default()) if self._extract else await load(self)
             if is_stale(self._reading):
                 await self.reindex()
                 await self._writer.submit(mark_fresh)
@@ -216,7 +215,7 @@ class SQLiteStore:
         return results
 
     def _prepare(self, writes: Sequence[Write]) -> list[Write | Prepared]:
-        extract = self._extractor()
+        extract = self.indexing.extract
         return [prepare(write, extract) if isinstance(write, Put) else write for write in writes]
 
     # ---- change feed
@@ -317,7 +316,7 @@ class SQLiteStore:
 
     async def reindex(self, types: Sequence[str] = ()) -> int:
         """See the protocol. In commits of 500, so that writers wait for none of them long."""
-        extract = self._extractor()
+        extract = self.indexing.extract
         done = after = 0
         while True:
 
@@ -331,7 +330,7 @@ class SQLiteStore:
 
     async def check(self) -> list[str]:
         """See the protocol."""
-        extract = self._extractor()
+        extract = self.indexing.extract
         return await self._in_reader(lambda connection: upkeep.check(connection, extract))
 
     # ---- moving
@@ -342,7 +341,7 @@ class SQLiteStore:
 
     async def adopt(self, versions: Sequence[Version]) -> None:
         """See `app.store.moving`."""
-        extract = self._extractor()
+        extract = self.indexing.extract
         await self._writer.submit(lambda connection: moving.adopt(connection, self._counters, extract, versions))
 
     async def moment(self) -> AsyncIterator[tuple[int, list[Record]]]:
@@ -377,11 +376,6 @@ class SQLiteStore:
 
         with translated():
             await asyncio.to_thread(work)
-
-    def _extractor(self) -> Extract:
-        if self._extract is None:
-            raise Unavailable("The store is not open.")
-        return self._extract
 
 
 def _sees(access: Access, found: Stored) -> bool:

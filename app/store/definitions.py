@@ -1,0 +1,137 @@
+"""The definitions that a site stores, and that change how the server works: its search parameters, profiles, value sets and code systems.
+
+What must stay true: every process has the same within a second of a change; what a hospital or vendor stores is data, only what the nation
+stored counts; R4's own codes keep their meaning; a search parameter is offered when all that is stored is indexed by it, and not before.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from app.fhir.errors import FHIRError, Unavailable
+from app.fhir.search.extract import Extraction, extract
+from app.fhir.search.parameters import default
+from app.fhir.search.types import Plan
+from app.security.access import SHARED, SYSTEM
+from app.store.consumer import Consumer
+from app.store.protocol import Change, DeleteRecord, Indexing, PutRecord, Record, Store, Stored, Write
+
+POLL = 0.3  # seconds
+SETTLE = 1.5  # seconds in which every process has learned of a change
+READY = "search-parameter"  # the kind of record that says by which version all that is stored is indexed
+Marker = tuple[object, ...]
+
+
+def national(stored: Stored) -> bool:
+    """Whether it may change how the server works: it was stored by no hospital and by no vendor."""
+    return stored.owners <= {SHARED}
+
+
+async def stored_by_nation(store: Store, types: Sequence[str]) -> list[Stored]:
+    """All such resources of `types`, read by their index: a scan would walk the whole store."""
+    plan, found = Plan(tuple(types), count=500), list[Stored]()
+    while True:
+        page = await store.search(SYSTEM, plan)
+        found += [stored for stored in page.matches if national(stored)]
+        if page.cursor is None:
+            return found
+        plan = replace(plan, cursor=page.cursor)
+
+
+async def marker(store: Store, types: Sequence[str]) -> Marker:
+    """Changes with every version of a resource of `types`."""
+    newest = [(await store.history(SYSTEM, type, count=1)).matches for type in types]
+    return tuple((one.reference, one.version) for found in newest for one in found)
+
+
+async def load(store: Store) -> Indexing:
+    """By what this store indexes now. A parameter that cannot work, is not active, or has a code of R4's is left out."""
+    ready = {record.key: int(record.data["version"]) for record in await _ready(store)}
+    used: list[dict[str, Any]] = []
+    offered: list[dict[str, Any]] = []
+    found = await stored_by_nation(store, ("SearchParameter",))
+    for stored in sorted(found, key=lambda one: one.id):
+        resource = stored.resource
+        if resource.get("status") != "active" or not _own(resource):
+            continue
+        with suppress(FHIRError):
+            default().with_custom([resource])
+            used.append(resource)
+            if ready.get(stored.id) == stored.version:
+                offered.append(resource)
+    if not used:
+        return Indexing(extract, default())
+    return Indexing(Extraction(default().with_custom(used)), default().with_custom(offered))
+
+
+async def _ready(store: Store) -> list[Record]:
+    return await store.find_records(SYSTEM, READY, limit=10_000)
+
+
+def _own(resource: Mapping[str, Any]) -> bool:
+    """Whether its code is free on all its types."""
+    return not any(default().get(base, resource.get("code", "")) for base in resource.get("base", ()))
+
+
+class Definitions:
+    """Keeps a process's store at what is stored; every process runs one."""
+
+    name = "definitions"
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`."""
+        known: Marker | None = None
+        while not stop.is_set():
+            with suppress(Unavailable):
+                now = (*await marker(self.store, ("SearchParameter",)), *((r.key, r.revision) for r in await _ready(self.store)))
+                if now != known:
+                    self.store.indexing = await load(self.store)
+                    known = now
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), POLL)
+
+
+class Reindexing(Consumer):
+    """Indexes what is stored by a search parameter that came, changed or went; one process does it."""
+
+    name = "search-parameters"
+    batch = 1000  # nearly all changes are none of its business
+
+    async def handle(self, changes: list[Change]) -> Sequence[Write]:
+        """The records that say so."""
+        newest = {change.id: change for change in changes if change.type == "SearchParameter"}
+        if not newest:
+            return []
+        await asyncio.sleep(SETTLE)  # what others write from now on, they index by it
+        self.store.indexing = await load(self.store)
+        types = {base for change in newest.values() for base in await self._bases(change)}
+        if types:
+            await self.store.reindex(sorted(types) if "Resource" not in types and "DomainResource" not in types else ())
+        return [
+            DeleteRecord(READY, change.id)
+            if change.action == "delete"
+            else PutRecord(Record(READY, change.id, msgspec.json.encode({"version": change.version})))
+            for change in newest.values()
+        ]
+
+    async def _bases(self, change: Change) -> set[str]:
+        """Of this version and of the one before it."""
+        found: set[str] = set()
+        for version in (change.version - 1, change.version):
+            with suppress(FHIRError):
+                stored = await self.store.vread(SYSTEM, change.type, change.id, version)
+                if national(stored):
+                    found.update(stored.resource.get("base", ()))
+        return found
+
+
+def services(store: Store) -> list[Any]:
+    """Both."""
+    return [Definitions(store), Reindexing(store)]
