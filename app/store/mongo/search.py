@@ -247,7 +247,7 @@ class Search:
             return []
         words = [f"{key}={url}{SEPARATOR}" for key in keys(targets, URL) for url in sorted(urls)]
         where = self._clauses.visible(targets, {"s": {"$in": words}})
-        return [one["_id"] async for one in self._clauses.find(where).sort([("n", 1), ("_id", 1)])]
+        return [one["_id"] async for one in self._clauses.find(where).limit(MAX_INCLUDED + 1)]
 
     async def _backward(self, include: t.Include, names: list[str]) -> Iterable[str]:
         asked = [name for name in names if not include.target or name.startswith(f"{include.target}/")]

@@ -5,14 +5,20 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
+from app.fhir.errors import FHIRError
 from app.store.mongo import clauses, conditions, order, search
+from app.store.mongo.search import Search
 from tests.contract import wide
 from tests.contract.asked import codes_asked
 from tests.contract.beside import Beside, beside, same
 from tests.contract.test_differential import Run
+from tests.store.mongo.test_query_plans import COUNT, faults, watched
+from tests.support import MongoStore
 
 SEED = 20_260
 
@@ -80,6 +86,33 @@ def test_nothing_that_can_be_asked_is_left_out(stores: tuple[Run, Beside]) -> No
     ]
     assert [name for name in wanted if number[name] < 3] == []
     assert asking.refused < 2000  # what the parser does not take is no question
+
+
+def test_no_search_scans_a_collection(stores: tuple[Run, Beside]) -> None:
+    run, both = stores
+    store = both.other
+    assert isinstance(store, MongoStore)
+
+    async def explained() -> tuple[int, list[str]]:
+        """Of all that some hundred searches send: how much there was, and what MongoDB says against it."""
+        asking = await both.asking(3)
+        wrong: list[str] = []
+        number = 0
+        async with watched(store) as (db, sent):
+            for _ in range(250):
+                asked, plan = asking.one()
+                with suppress(FHIRError):
+                    await Search(db.resource, None, asked.access, replace(plan, count=COUNT)).page(b"k" * 32)
+                for command in sent:
+                    plans = await store._db.command("explain", command, verbosity="queryPlanner")
+                    wrong += [f"{fault}: {asked}\n  {command}" for fault in faults(plans)]
+                number += len(sent)
+                sent.clear()
+        return number, wrong
+
+    number, wrong = run(explained())
+    assert wrong == []
+    assert number > 250
 
 
 # What a careless change might do to the compiler for MongoDB, each of which must be found.

@@ -1,10 +1,8 @@
 """MongoDB's own word on how it runs generated searches: by an index throughout, and no more than a page in a sort."""
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -12,14 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo import monitoring
 
-from app.fhir.errors import FHIRError
 from app.fhir.search.types import Plan, SortKey
 from app.security.access import SYSTEM, Access
 from app.store.mongo import history, moving, records, upkeep
 from app.store.mongo.feed import Feed
 from app.store.mongo.search import Search
-from tests.contract import wide
-from tests.contract.beside import beside, same
 from tests.contract.builders import AT_NORTH, BIRTHDATE, CODE, DATE, FAMILY, GENDER, NORTH, VALUE
 from tests.contract.test_differential import Run, fill, plans
 from tests.support import MongoStore, open_mongo_store
@@ -77,30 +72,6 @@ def test_no_search_scans_the_collection(filled, plan: Plan, sort: list[SortKey],
     for command in asked:
         explained = run(store._db.command("explain", command, verbosity="queryPlanner"))
         assert faults(explained) == [], command
-
-
-async def test_nor_does_any_search_as_callers_write_them(mongodb: str, tmp_path: Path) -> None:
-    """Every kind of parameter, chain and order; none that is refused before it is asked."""
-    wrong: list[str] = []
-    number = 0
-    async with beside(mongodb, tmp_path, wide.extract) as both:
-        await wide.fill(both.one, 7)
-        await same(both)
-        asking = await both.asking(3)
-        store = both.other
-        assert isinstance(store, MongoStore)
-        async with watched(store) as (db, sent):
-            for _ in range(300):
-                asked, plan = asking.one()
-                with suppress(FHIRError):
-                    await Search(db.resource, None, asked.access, dataclasses.replace(plan, count=COUNT)).page(b"k" * 32)
-                for command in sent:
-                    explained = await store._db.command("explain", command, verbosity="queryPlanner")
-                    number += 1
-                    wrong += [f"{fault}: {asked}\n  {command}" for fault in faults(explained)]
-                sent.clear()
-    assert wrong == []
-    assert number > 300
 
 
 class Listener(monitoring.CommandListener):
