@@ -34,7 +34,7 @@ from app.store.mongo.store import MongoStore
 from app.store.protocol import Put
 from bench.nation_of import grow
 from tests import mongod
-from tests.store.mongo.test_query_plans import faults, stages, watched
+from tests.store.mongo.test_query_plans import stages, watched
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "national-scale.md"
 FIGURES = PAGE.with_suffix(".json")
@@ -234,18 +234,18 @@ async def _other(store: MongoStore, name: str, call: Call) -> Document:
 
 
 async def _explained(store: MongoStore, call: Call) -> Document:
-    """How MongoDB goes about what `call` sends: indexes, keys and documents looked at, faults; and whether a sharded cluster would ask one shard."""
+    """How MongoDB goes about what `call` sends: indexes, keys and documents looked at, scans; and whether a sharded cluster would ask one shard."""
     async with watched(store) as (db, sent):
         await call(db)
     indexes: list[str] = []
     keys = documents = 0
-    wrong: list[str] = []
+    scans: list[str] = []
     for command in sent:
         told = await store._db.command("explain", command, verbosity="executionStats")
         ran = told.get("executionStats") or told["stages"][0]["$cursor"]["executionStats"]
         keys += ran["totalKeysExamined"]
         documents += ran["totalDocsExamined"]
-        wrong += faults(told)
+        scans += [stage["stage"] for stage in stages(told) if stage.get("stage") == "COLLSCAN"]
         winning = told.get("queryPlanner") or told["stages"][0]["$cursor"]["queryPlanner"]
         indexes += [
             s.get("indexName", "_id_") for s in stages(winning["winningPlan"]) if s["stage"] in ("IXSCAN", "IDHACK", "COUNT_SCAN")
@@ -255,7 +255,7 @@ async def _explained(store: MongoStore, call: Call) -> Document:
         "indexes": list(dict.fromkeys(indexes)),
         "keys": keys,
         "documents": documents,
-        "faults": wrong,
+        "scans": scans,
         "shards": "one" if all(map(_targeted, sent)) else "some" if any(map(_targeted, sent)) else "all",
     }
 
@@ -329,14 +329,18 @@ def _sizes(figures: Document) -> str:
     return out
 
 
-def _written(figures: Document) -> str:
-    """In words: what indexes weigh that grew entry by entry, beside those that were built at once."""
+def as_written(figures: Document) -> float:
+    """Bytes of indexes a child where they grew entry by entry, as they do in life: pages are less full."""
     told = figures["as_written"]
-    grown = sum(told["indexes"].values()) / told["children"]
-    built = per_child(figures, "indexes")
+    return float(sum(told["indexes"].values()) / told["children"])
+
+
+def _written(figures: Document) -> str:
+    told, grown, built = figures["as_written"], as_written(figures), per_child(figures, "indexes")
     return (
         f"A child takes {per_child(figures, 'stored') / 1e3:,.0f} kB on disk and {built / 1e3:,.0f} kB of indexes, which were built at once; those of the "
-        f"{told['children']:,} children of the play, written entry by entry, took {grown / 1e3:,.0f} kB a child.\n"
+        f"{told['children']:,} children of the play, written entry by entry, took {grown / 1e3:,.0f} kB a child, "
+        "and the tables below reckon with that.\n"
     )
 
 
@@ -347,13 +351,12 @@ def _commits(figures: Document) -> str:
 
 def _memory(figures: Document) -> str:
     """How many children's indexes fit in the cache of a member, which is half of its memory."""
-    built = per_child(figures, "indexes")
     out = _row(
         "memory of a member", "children whose indexes fit in its cache", *(f"years at {yearly:,} a year" for yearly in SCENARIOS)
     )
     out += _row(*["---:"] * (2 + len(SCENARIOS)))
     for size in (16, 64, 256):
-        children = size * 1e9 / 2 / built
+        children = size * 1e9 / 2 / as_written(figures)
         years = [f"{children / yearly:,.0f}" if children > 10 * yearly else f"{children / yearly:,.1f}" for yearly in SCENARIOS]
         out += _row(f"{size} GB", f"{children:,.0f}", *years)
     return out
@@ -387,7 +390,7 @@ def per_child(figures: Document, what: str) -> float:
 
 
 def _growth(figures: Document) -> str:
-    disk, indexes = per_child(figures, "stored"), per_child(figures, "indexes")
+    disk, indexes = per_child(figures, "stored"), as_written(figures)
     told, of = figures["collections"], figures["children"]
     resources = told["resource"]["documents"] / of["resource"]
     versions, messages = told["version"]["documents"] / of["version"], figures["messages"] / of["record"]

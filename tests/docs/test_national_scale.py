@@ -1,5 +1,6 @@
 """The page on the national scale says what was measured, and what it tells an administrator to do leaves a store that works."""
 
+import json
 import re
 
 from pymongo import MongoClient
@@ -7,9 +8,26 @@ from pymongo import MongoClient
 from app.security.access import SYSTEM
 from app.store.mongo.schema import INDEXES
 from app.store.protocol import Put
-from bench.national import PAGE
+from bench.national import FIGURES, PAGE, tables, with_tables
 from tests.contract.builders import patient
 from tests.support import empty_mongo_url, open_mongo_store
+
+
+def test_the_page_says_what_was_measured() -> None:
+    page, figures = PAGE.read_text(), json.loads(FIGURES.read_text())
+    assert with_tables(page, figures) == page
+    assert figures["children"]["resource"] >= 100_000
+    for table in tables(figures).values():
+        assert table in page
+
+
+def test_no_query_of_the_day_goes_the_wrong_way() -> None:
+    """At that size: no scan of a collection, and no search through more than a part of a type's resources."""
+    figures = json.loads(FIGURES.read_text())
+    largest = max(figures["types"].values())
+    for query in figures["queries"]:
+        assert query["scans"] == [], query
+        assert query["documents"] <= largest // 4, query
 
 
 async def test_the_store_works_with_the_indexes_that_sharding_needs(mongodb: str) -> None:
