@@ -207,7 +207,10 @@ def _text_limits(item: Item, value: str) -> Iterator[Broken]:
     pattern = extension(item.json, f"{CORE}regex") if item.urls else None
     if pattern:
         compiled = _compiled(str(pattern))
-        if compiled is not None and compiled.fullmatch(value) is None:
+        if compiled is None:
+            sentence = f"The form that “{item.label}” should have cannot be read from the questionnaire, so it was not checked."
+            yield Broken("regex", "not-supported", sentence, "warning")
+        elif compiled.fullmatch(value) is None:
             hint = extension(item.json, f"{CORE}entryFormat")
             yield Broken("regex", "value", f"“{item.label}” is not in the right form{f' ({hint})' if hint else ''}.")
 

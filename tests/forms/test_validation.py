@@ -135,6 +135,12 @@ def test_exactly_at_the_limit_is_accepted(item: dict[str, Any], value: dict[str,
     assert rules(asked({"linkId": "q", **item}), said(answer("q", value))) == []
 
 
+def test_a_pattern_that_is_none_is_told_and_refuses_nothing() -> None:
+    form = asked({"linkId": "q", "type": "string", "extension": limited("regex", "valueString", "(")})
+    (issue,) = validate_response(form, said(answer("q", {"valueString": "a"})))
+    assert (issue.severity, issue.code) == ("warning", "not-supported")
+
+
 def test_how_often_an_item_is_answered() -> None:
     two, three = [{"valueString": "a"}, {"valueString": "b"}], [{"valueString": str(n)} for n in range(3)]
     assert rules(asked({"linkId": "q", "type": "string"}), said(answer("q", *two)))[0][0] == "repeats"
