@@ -426,7 +426,7 @@ async def test_a_cursor_belongs_to_its_search(children: Store) -> None:
     for other in (
         dataclasses.replace(plan, cursor=cursor, sort=(SortKey(BIRTHDATE),)),
         dataclasses.replace(plan, cursor=cursor, where=(by_family("b"),)),
-        dataclasses.replace(plan, cursor=cursor[:-1] + ("A" if cursor[-1] != "A" else "B")),
+        dataclasses.replace(plan, cursor=("A" if cursor[0] != "A" else "B") + cursor[1:]),
         dataclasses.replace(plan, cursor="not a cursor!"),
     ):
         with pytest.raises(BadRequest):
