@@ -93,7 +93,12 @@ async def test_a_full_disk_is_told_and_loses_nothing(disk: SmallDisk, tmp_path: 
         assert await workload.lost() == []
         assert len(history.events) > 50
         node.kill()
+        end = (
+            time.monotonic() + PATIENCE
+        )  # MongoDB keeps the transaction of a killed node for a minute, and the feed's counter with it
         checked = await asyncio.to_thread(csor, "check", "--store", url)
+        while "try again" in checked.stderr and time.monotonic() < end:
+            checked = await asyncio.to_thread(csor, "check", "--store", url)
         assert checked.returncode == 0, checked.stdout + checked.stderr
     finally:
         if node is not None:
@@ -108,10 +113,13 @@ async def _asked_until(node: Server, *wanted: int) -> httpx.Response:
     async with httpx.AsyncClient(base_url=node.fhir, timeout=60) as client:
         while time.monotonic() < end:
             body = {"resourceType": "Patient", "id": "asked", "name": [{"text": f"{time.monotonic()}" + "x" * 50_000}]}
-            answer = await client.put("/Patient/asked", json=body)
+            try:
+                answer = await client.put("/Patient/asked", json=body)
+            except httpx.TimeoutException:
+                continue
             if answer.status_code in wanted:
                 return answer
-    raise AssertionError(f"no answer was one of {wanted}; the last: {answer.status_code} {answer.text[:300]}")
+    raise AssertionError(f"no answer was one of {wanted}")
 
 
 async def _read(node: Server) -> httpx.Response:
