@@ -41,7 +41,7 @@ YOUNG = 1000  # children of the simulated nation a year, of whom the load admits
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One node at one moment. Sizes in MB; `own` is memory that no other process shares; `wait_95` in milliseconds."""
+    """One node at one moment. Sizes in MB; `own` is memory that the process has made itself; `wait_95` in milliseconds."""
 
     seconds: float
     node: str
@@ -202,10 +202,15 @@ async def _verdict(site: Site, samples: Sequence[Sample], limit: float) -> bool:
 
 
 def _memory(pid: int) -> tuple[float, float, int, int]:
-    """RSS and private memory in MB, open files, threads."""
+    """RSS and own memory in MB, open files, threads."""
     rolled = dict(_pairs(f"/proc/{pid}/smaps_rollup"))
-    own = rolled["Private_Clean"] + rolled["Private_Dirty"]
-    return rolled["Rss"] / 1024, own / 1024, len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{pid}/task"))
+    # (Not what is private: pages of the program become that when a neighbour ends.)
+    return (
+        rolled["Rss"] / 1024,
+        rolled["Anonymous"] / 1024,
+        len(os.listdir(f"/proc/{pid}/fd")),
+        len(os.listdir(f"/proc/{pid}/task")),
+    )
 
 
 def _pairs(path: str) -> list[tuple[str, int]]:
