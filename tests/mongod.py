@@ -11,10 +11,14 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
+
+# So long is locked what a node that was killed was just writing.
+LIFETIME = ("--setParameter", "transactionLifetimeLimitSeconds=15")
 
 
 def binary() -> str | None:
@@ -87,8 +91,8 @@ class Member:
 class ReplicaSet:
     """Some members under one name, started and agreed on a primary."""
 
-    def __init__(self, directory: Path, members: int = 1, cache_gb: float = 0.25) -> None:
-        self.members = [Member(directory / f"member{n}", cache_gb=cache_gb) for n in range(members)]
+    def __init__(self, directory: Path, members: int = 1, cache_gb: float = 0.25, more: Sequence[str] = ()) -> None:
+        self.members = [Member(directory / f"member{n}", *LIFETIME, *more, cache_gb=cache_gb) for n in range(members)]
 
     @property
     def url(self) -> str:

@@ -93,9 +93,7 @@ async def test_a_full_disk_is_told_and_loses_nothing(disk: SmallDisk, tmp_path: 
         assert await workload.lost() == []
         assert len(history.events) > 50
         node.kill()
-        end = (
-            time.monotonic() + PATIENCE
-        )  # MongoDB keeps the transaction of a killed node for a minute, and the feed's counter with it
+        end = time.monotonic() + PATIENCE  # MongoDB keeps a killed node's transaction for a while, and the feed's counter with it
         checked = await asyncio.to_thread(csor, "check", "--store", url)
         while "try again" in checked.stderr and time.monotonic() < end:
             checked = await asyncio.to_thread(csor, "check", "--store", url)

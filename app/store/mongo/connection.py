@@ -36,7 +36,7 @@ DATABASE = "csor"
 _TIMES = {"serverSelectionTimeoutMS": 10_000, "heartbeatFrequencyMS": 2_000, "connectTimeoutMS": 4_000}
 
 _TOO_LARGE = (10334, 17280, 17419, 17420)
-_NO_AUTH = (13, 18, 8000)
+_NO_ROLE, _NOBODY = 13, (11, 18, 8000)  # known, or nobody at all, but not let at the database; not known
 
 
 def connect(url: str) -> AsyncMongoClient[Document]:
@@ -102,7 +102,7 @@ def _unreachable(where: str, said: str, client: AsyncMongoClient[Document]) -> s
 
 
 def _refused(where: str, error: OperationFailure) -> str:
-    if error.code in _NO_AUTH:
+    if error.code == _NO_ROLE or error.code in _NOBODY:
         return f"The MongoDB at {where} refuses this user or password."
     return f"The MongoDB at {where} refuses to work (code {error.code})."
 
@@ -119,6 +119,10 @@ def translate(error: PyMongoError) -> FHIRError:
     if isinstance(error, ExecutionTimeout):
         return Unavailable("The store took too long; try again.")
     logger().error("store-failed", store="mongodb", exc_type=type(error).__name__, code=code)
+    if code == _NO_ROLE:
+        return Unavailable("MongoDB keeps this user from the database: name one in the store's URL who has readWrite on it.")
+    if code in _NOBODY:
+        return Unavailable("MongoDB refuses this user or password: correct them in the store's URL.")
     return Unavailable(f"The store failed ({type(error).__name__}{f' {code}' if code else ''}).")
 
 

@@ -5,16 +5,18 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from bson import encode
+from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from app.fhir.errors import FHIRError, Unavailable
 from app.fhir.search.types import Plan
 from app.security.access import SYSTEM
 from app.store.mongo import schema
-from app.store.mongo.connection import MAJORITY
+from app.store.mongo.connection import MAJORITY, translate
 from app.store.open import open_store, public_url
 from app.store.protocol import Put
 from tests import mongod
@@ -44,6 +46,60 @@ def alone(tmp_path_factory: pytest.TempPathFactory, mongodb: str) -> Iterator[st
     member.start()
     yield f"mongodb://{member.address}/csor?serverSelectionTimeoutMS=20000"
     member.kill()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, mongodb: str) -> Iterator[mongod.ReplicaSet]:
+    """A server that asks who is there, with two users: `writer`, who may use the database, and `reader`, who may look at it."""
+    if mongod.binary() is None:
+        pytest.skip("no mongod of our own that knows users")
+    directory = tmp_path_factory.mktemp("guarded")
+    key = directory / "key"
+    key.write_text("OfTheMembersAlone" * 3)
+    key.chmod(0o400)
+    running = mongod.ReplicaSet(directory, more=("--keyFile", str(key)))
+    try:
+        running.start()
+        with administrator(running) as client:  # the first user is made by whoever is on the same machine
+            client.admin.command("createUser", "admin", pwd=SECRET, roles=["root"])
+        with administrator(running, "admin") as client:
+            client.csor.command("createUser", "writer", pwd=SECRET, roles=["readWrite"])
+            client.csor.command("createUser", "reader", pwd=SECRET, roles=["read"])
+        yield running
+    finally:
+        running.stop()
+
+
+def administrator(servers: mongod.ReplicaSet, user: str | None = None) -> MongoClient[dict[str, Any]]:
+    return MongoClient(servers.url, username=user, password=SECRET if user else None, authSource="admin")
+
+
+def as_user(servers: mongod.ReplicaSet, name: str) -> str:
+    return servers.url.replace("mongodb://", f"mongodb://{name}:{SECRET}@") + "&serverSelectionTimeoutMS=5000"
+
+
+async def test_a_user_who_may_not_use_the_database_is_told_what_it_takes(guarded: mongod.ReplicaSet) -> None:
+    wanted = "MongoDB keeps this user from the database: name one in the store's URL who has readWrite on it."
+    assert await refusal(guarded.url) == wanted  # nobody at all
+    assert await refusal(as_user(guarded, "reader")) == wanted
+    store = open_store(as_user(guarded, "writer"))
+    await store.open()
+    await store.commit(SYSTEM, [Put(patient("a", "Angus"))])
+    with administrator(guarded, "admin") as client:
+        client.csor.command("revokeRolesFromUser", "writer", roles=["readWrite"])
+        for use in (store.commit(SYSTEM, [Put(patient("b"))]), store.read(SYSTEM, "Patient", "a")):
+            with pytest.raises(Unavailable) as raised:
+                await use
+            assert str(raised.value) == wanted
+        client.csor.command("grantRolesToUser", "writer", roles=["readWrite"])
+    assert (await store.read(SYSTEM, "Patient", "a")).version == 1
+    await store.close()
+
+
+@pytest.mark.parametrize("code", [11, 18, 8000])
+def test_a_user_who_is_refused_while_the_store_is_in_use(code: int) -> None:
+    said = str(translate(OperationFailure(f"of {SECRET}", code)))
+    assert said == "MongoDB refuses this user or password: correct them in the store's URL."
 
 
 async def test_a_server_alone_is_refused(alone: str) -> None:
