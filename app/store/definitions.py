@@ -68,6 +68,17 @@ async def load(store: Store) -> Indexing:
     return Indexing(Extraction(default().with_custom(used)), default().with_custom(offered))
 
 
+async def index_by_own(store: Store) -> None:
+    """For a store that was copied: it took what the parameters find before it knew them, and the copied records say that all is indexed."""
+    store.indexing = await load(store)
+    await _reindex(store, {base for parameter in store.indexing.parameters.own for base in parameter.base})
+
+
+async def _reindex(store: Store, types: set[str]) -> None:
+    if types:
+        await store.reindex(() if types & {"Resource", "DomainResource"} else sorted(types))
+
+
 async def _ready(store: Store) -> list[Record]:
     return await store.find_records(SYSTEM, READY, limit=10_000)
 
@@ -112,8 +123,7 @@ class Reindexing(Consumer):
         await asyncio.sleep(SETTLE)  # what others write from now on, they index by it
         self.store.indexing = await load(self.store)
         types = {base for change in newest.values() for base in await self._bases(change)}
-        if types:
-            await self.store.reindex(sorted(types) if "Resource" not in types and "DomainResource" not in types else ())
+        await _reindex(self.store, types)
         return [
             DeleteRecord(READY, change.id)
             if change.action == "delete"

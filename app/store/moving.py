@@ -14,6 +14,7 @@ import msgspec
 
 from app.fhir.errors import Conflict
 from app.security.access import SYSTEM
+from app.store.definitions import index_by_own
 from app.store.protocol import DeleteRecord, PutRecord, Record, Store
 
 PAGE = 500
@@ -87,6 +88,7 @@ async def copy(source: Movable, target: Movable, progress: Progress = lambda wha
         await target.adopt(page)
         after = page[-1].seq
         progress("versions", after, head)
+    await index_by_own(target)
     differences = await _compare(source, target, head, records, progress)
     if not differences:
         await target.commit(SYSTEM, [DeleteRecord(*MARK)])

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from app.fhir.errors import Conflict, NotFound
+from app.fhir.search.query import parse
 from app.security.access import SYSTEM
+from app.store.definitions import Reindexing, load
 from app.store.moving import Movable, copy
 from app.store.protocol import Delete, Put, PutRecord, Record, Share
 from tests.contract.builders import AT_NORTH, AT_SOUTH, NORTH, SOUTH, identified, observation, patient
@@ -148,3 +150,20 @@ async def test_a_difference_is_found(pair: tuple[Movable, Movable], monkeypatch:
     monkeypatch.setattr(target, "adopt", spoil)
     outcome = await copy(source, target)
     assert outcome.differences == ("Patient/p1 version 2 (number 81) differs.",)
+
+
+async def test_what_the_nation_searches_by_finds_in_the_copy(
+    pair: tuple[Movable, Movable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.store.definitions.SETTLE", 0.0)
+    source, target = pair
+    parameter = {"resourceType": "SearchParameter", "id": "said", "url": "http://example.org/said", "name": "Said"}
+    parameter |= {"status": "active", "code": "said", "base": ["Patient"], "type": "string", "expression": "Patient.name.text"}
+    await source.commit(SYSTEM, [Put(patient("a") | {"name": [{"text": "Angus"}]})])
+    await source.commit(SYSTEM, [Put(parameter)])
+    await Reindexing(source).drain()
+    assert (await copy(source, target)).differences == ()
+    target.indexing = await load(target)  # as whoever opens it does
+    plan = parse("Patient", [("said", "angus")], strict=True, parameters=target.indexing.parameters)
+    assert [found.id for found in (await target.search(SYSTEM, plan)).matches] == ["a"]
+    assert await target.check() == []
