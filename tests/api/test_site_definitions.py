@@ -9,6 +9,19 @@ import pytest
 from tests.api.conftest import BASE, context_of, token
 
 COLOUR = "http://example.org/fhir/StructureDefinition/bracelet-colour"
+# A profile: a Patient has a name.
+NAMED: dict[str, Any] = {
+    "resourceType": "StructureDefinition",
+    "url": "http://example.org/fhir/StructureDefinition/named",
+    "name": "Named",
+    "status": "active",
+    "kind": "resource",
+    "abstract": False,
+    "type": "Patient",
+    "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient",
+    "derivation": "constraint",
+    "differential": {"element": [{"id": "Patient.name", "path": "Patient.name", "min": 1}]},
+}
 
 
 def parameter(code: str = "bracelet", **more: Any) -> dict[str, Any]:
@@ -98,27 +111,14 @@ async def test_what_must_not_change_the_server_does_not(secured: httpx.AsyncClie
 
 async def test_a_stored_profile_and_value_set_judge_at_once(secured: httpx.AsyncClient) -> None:
     national = await token(secured, "national")
-    profile = "http://example.org/fhir/StructureDefinition/named"
-    definition = {
-        "resourceType": "StructureDefinition",
-        "url": profile,
-        "name": "Named",
-        "status": "active",
-        "kind": "resource",
-        "abstract": False,
-        "type": "Patient",
-        "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient",
-        "derivation": "constraint",
-        "differential": {"element": [{"id": "Patient.name", "path": "Patient.name", "min": 1}]},
-    }
 
     async def errors() -> list[Any]:
-        url = f"{BASE}/Patient/$validate?profile={profile}"
+        url = f"{BASE}/Patient/$validate?profile={NAMED['url']}"
         issues = (await secured.post(url, json={"resourceType": "Patient"}, headers=national)).json()["issue"]
         return [issue.get("expression") for issue in issues if issue["severity"] == "error"]
 
     unknown = await errors()
-    made = await secured.post(f"{BASE}/StructureDefinition", json=definition, headers=national)
+    made = await secured.post(f"{BASE}/StructureDefinition", json=NAMED, headers=national)
     assert made.status_code == 201, made.text
     known = await errors()
     assert known and known != unknown

@@ -19,6 +19,7 @@ from app.fhir.errors import Unavailable
 from app.intake.hl7v2.client import Client
 from app.intake.hl7v2.er7 import parse
 from tests import mongod
+from tests.api.test_site_definitions import NAMED, child, parameter
 from tests.docker.site import Site, until
 from tests.intake.hl7v2.messages import message, pid, pv1
 
@@ -188,6 +189,34 @@ def test_a_node_that_comes_back_gets_its_share(site: Site, token: str) -> None:
     until(served)
 
 
+def test_what_the_nation_stores_through_one_node_is_in_force_at_the_other(site: Site, token: str) -> None:
+    nation = site.csor("client", "add", "National audit", "--role", "national").strip()
+    first, second = (site.client(nation, f"http://127.0.0.1:{node.http}") for node in site.nodes)
+    with first, second:
+        assert first.post("/fhir/SearchParameter", json=parameter("ward")).status_code == 201
+
+        def offered() -> bool:
+            rest = second.get("/fhir/metadata").json()["rest"][0]
+            patient = next(each for each in rest["resource"] if each["type"] == "Patient")
+            return "ward" in {each["name"] for each in patient["searchParam"]}
+
+        until(offered)
+        of_a_hospital = {"authorization": f"Bearer {token}", "prefer": "handling=strict"}
+        stored = second.put("/fhir/Patient/warded", json=child("Neonatal") | {"id": "warded"}, headers=of_a_hospital)
+        assert stored.status_code == 201
+        until(lambda: first.get("/fhir/Patient?ward=neonatal", headers=of_a_hospital).status_code == 200)
+        found = first.get("/fhir/Patient?ward=neonatal", headers=of_a_hospital).json()
+        assert [each["resource"]["id"] for each in found["entry"]] == ["warded"]
+
+        def errors() -> list[Any]:
+            said = second.post(f"/fhir/Patient/$validate?profile={NAMED['url']}", json={"resourceType": "Patient"}).json()
+            return [each.get("expression") for each in said["issue"] if each["severity"] == "error"]
+
+        unknown = errors()
+        assert first.post("/fhir/StructureDefinition", json=NAMED).status_code == 201
+        assert errors() not in ([], unknown)
+
+
 def test_a_frozen_node_is_taken_out_and_put_back(site: Site, token: str) -> None:
     frozen = site.nodes[1]
     assert frozen.process is not None
@@ -260,6 +289,8 @@ def test_a_backup_brings_the_site_back_beside_what_was_there(site: Site, token: 
     until(site.nodes[1].healthy)
     with site.client(token, f"http://127.0.0.1:{site.nodes[1].http}") as client:
         assert client.get("/fhir/Patient/p1").json()["name"] == [{"family": "Unmistakable"}]
+        found = client.get("/fhir/Patient?ward=neonatal", headers={"prefer": "handling=strict"}).json()
+        assert [each["resource"]["id"] for each in found["entry"]] == ["warded"]
     with MongoClient(site.secret("csor_store")) as server, pytest.raises(OperationFailure):
         server.csor.resource.find_one()
 
