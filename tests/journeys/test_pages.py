@@ -24,7 +24,7 @@ from tests.web.conftest import PASSWORD, fill
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(
-    CHROMIUM is None and os.environ.get("CSOR_TEST_REQUIRE") != "1", reason="headless Chromium is not installed (make browser)"
+    CHROMIUM is None and os.environ.get("CSOR_TEST_REQUIRE") != "1", reason="headless Chromium is not installed (make programs)"
 )
 OPEN = (
     "/",
