@@ -40,7 +40,7 @@ test: install-dev programs ## install what the tests need and run them all
 conformance: install-dev ## one table of every outside suite: cases, passed, differing, and the file with the reasons
 	@$(BIN)/python -m tests.conformance
 
-torture: install-dev ## faults and races for minutes: killed primaries, frozen ones, nodes that die
+torture: install-dev ## faults and races for the better part of an hour: killed primaries, full disks, clocks that jump
 	$(BIN)/python -m pytest -m torture -s tests/torture $(ARGS)
 
 soak: install-dev ## an hour of mixed load on both stores: exit 1 where memory, files or threads go on growing (ARGS="--minutes 5")
