@@ -86,6 +86,7 @@ class Application(FastAPI):
         self.router.redirect_slashes = False
         self._facade = [route for route in api.routes(context) if isinstance(route, Route) and isinstance(route.app, Endpoint)]
         self._one = next(route for route in self._facade if route.path == "/fhir/{type}/{id:fhirid}")
+        self._type = next(route for route in self._facade if route.path == "/fhir/{type:fhirid}")
         self._pages = [route for route in web.routes(context) if isinstance(route, Route)]
         self.router.routes.extend([*self._facade, *self._pages])
         self.state.context = context
@@ -97,12 +98,15 @@ class Application(FastAPI):
     async def _within(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         parts = path.split("/")
-        if (
-            len(parts) == 4 and parts[1] == "fhir" and parts[2] and _ID(parts[3])
-        ):  # the commonest of all, without the search below
-            scope["path_params"], scope["route"] = {"type": parts[2], "id": parts[3]}, self._one
-            await self._one.app(scope, receive, send)
-            return
+        if path.startswith("/fhir/"):  # the two commonest of all, without the search below
+            if len(parts) == 4 and parts[2] and _ID(parts[3]):
+                scope["path_params"], scope["route"] = {"type": parts[2], "id": parts[3]}, self._one
+                await self._one.app(scope, receive, send)
+                return
+            if len(parts) == 3 and parts[2][:1].isupper() and _ID(parts[2]):
+                scope["path_params"], scope["route"] = {"type": parts[2]}, self._type
+                await self._type.app(scope, receive, send)
+                return
         for route in self._facade if path.startswith(("/fhir", "/health")) else self._pages:
             match, child = route.matches(scope)
             if match is Match.FULL:

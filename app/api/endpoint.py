@@ -116,7 +116,12 @@ class Call:
         size = 0
         try:
             async with asyncio.timeout(self.context.body_seconds):
-                async for chunk in self.request.stream():
+                more = True
+                while more:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientDisconnect
+                    chunk, more = message.get("body", b""), message.get("more_body", False)
                     size += len(chunk)
                     if size > most:
                         raise TooLarge(f"The body is over {most} bytes, the most that this server takes in one request.")

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from app.api import bundles
 from app.api.endpoint import Call, Pairs
 from app.api.narrow import narrow
@@ -102,7 +104,7 @@ async def run(store: Store, access: Access, plan: Plan, base: str, path: str, pa
 def _cut(stored: Stored, plan: Plan) -> Stored:
     if plan.summary == "false" and not plan.elements:
         return stored
-    return replace(stored, raw=subset(stored.raw, plan.summary, plan.elements))
+    return msgspec.structs.replace(stored, raw=subset(stored.raw, plan.summary, plan.elements))
 
 
 def _ignored(plan: Plan) -> bytes | None:
