@@ -1,12 +1,14 @@
 """What a search means in every store: the few numbers and names that the compilers share."""
 
-from app.fhir.search.types import Param
+from app.fhir.search.types import Param, Reference
 
 INSTANT = 1000  # microseconds: `_lastUpdated` is written to the millisecond
 MAX_INCLUDED = 20_000  # resources that one page may include
 MAX_ROUNDS = 8  # of _include:iterate
 
 URL, VERSION = Param("url", "uri"), Param("version", "token")  # of what others refer to by canonical URL
+
+LOGICAL = "|"  # stands for the type of a logical reference, whose value is its id and whose system its version
 
 # The types that others refer to by canonical URL.
 CANONICAL = frozenset(
@@ -42,3 +44,15 @@ CANONICAL = frozenset(
         "ValueSet",
     ]
 )
+
+
+def reference_forms(entry: Reference) -> list[tuple[str, str, str]]:
+    """`(id, type, version)`: a reference may be found by its id, its URL and its logical identifier."""
+    forms = []
+    if entry.id:
+        forms.append((entry.id, entry.type, ""))
+    if entry.url:
+        forms.append((entry.url, "", entry.version))
+    if entry.value:
+        forms.append((entry.value, LOGICAL, entry.system))
+    return forms

@@ -10,7 +10,8 @@ from typing import Any
 
 from app.fhir.errors import NotSupported
 from app.fhir.search import types as t
-from app.store.mongo.words import LAST, LOGICAL, SEPARATOR, Document, hashed, param_key, present
+from app.store.meaning import LOGICAL
+from app.store.mongo.words import LAST, SEPARATOR, Document, hashed, param_key, present
 
 NEGATIVE = ("not", "not-in")
 NOTHING: Document = {"_id": {"$in": []}}

@@ -19,12 +19,12 @@ from hashlib import blake2b
 from typing import Any
 
 from app.fhir.search import types as t
+from app.store.meaning import LOGICAL, reference_forms
 
 Document = dict[str, Any]
 
 SEPARATOR = "\x01"
 LAST = "\U0010ffff"
-LOGICAL = "|"
 PREFIX = 9  # characters before the value: the parameter and what the element is
 
 # Parameters whose least and greatest value a document keeps as a field of its own, so that an index has them in order.
@@ -46,18 +46,6 @@ def param_key(type: str, param: str, part: str = "") -> str:
 def present(key: str) -> str:
     """Says that the parameter has a value."""
     return f"{key}!"
-
-
-def reference_forms(entry: t.Reference) -> list[tuple[str, str, str]]:
-    """`(id, type, version)`: a reference may be found by its id, its URL and its logical identifier."""
-    forms = []
-    if entry.id:
-        forms.append((entry.id, entry.type, ""))
-    if entry.url:
-        forms.append((entry.url, "", entry.version))
-    if entry.value:
-        forms.append((entry.value, LOGICAL, entry.system))
-    return forms
 
 
 def token_words(key: str, system: str, code: str) -> tuple[str, ...]:

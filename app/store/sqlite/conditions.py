@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from app.fhir.errors import NotSupported
 from app.fhir.search import types as t
-from app.store.sqlite.rows import LOGICAL, hashed
+from app.store.meaning import LOGICAL
+from app.store.sqlite.rows import hashed
 
 _LAST = "\U0010ffff"
 DAY = 86_400_000_000

@@ -10,10 +10,9 @@ from hashlib import blake2b
 from typing import Any
 
 from app.fhir.search import types as t
+from app.store.meaning import reference_forms
 
 Row = tuple[Any, ...]
-
-LOGICAL = "|"  # stands for the type of a logical reference, whose value is its id and whose system its version
 
 
 @lru_cache(maxsize=65536)
@@ -68,18 +67,6 @@ def rows_of(type: str, entries: t.Entries) -> Rows:
     for ord, composite in enumerate(entries.composites):
         rows.composite.update(_composite(type, ord, composite))
     return rows
-
-
-def reference_forms(entry: t.Reference) -> list[tuple[str, str, str]]:
-    """`(id, type, version)`: a reference may be found by its id, its URL and its logical identifier."""
-    forms = []
-    if entry.id:
-        forms.append((entry.id, entry.type, ""))
-    if entry.url:
-        forms.append((entry.url, "", entry.version))
-    if entry.value:
-        forms.append((entry.value, LOGICAL, entry.system))
-    return forms
 
 
 def _composite(type: str, ord: int, composite: t.Composite) -> list[Row]:

@@ -7,11 +7,12 @@ from typing import Any
 from app.fhir.codec import decode
 from app.fhir.search.types import Entries
 from app.security.access import Access
+from app.store.meaning import LOGICAL
 from app.store.protocol import Stored
 from app.store.rules import intact
 from app.store.sqlite.clauses import Clauses
 from app.store.sqlite.conditions import all_of
-from app.store.sqlite.rows import LOGICAL, TABLES, rows_of
+from app.store.sqlite.rows import TABLES, rows_of
 from app.store.sqlite.search import STORED, stored
 
 PAGE = 500
