@@ -12,9 +12,9 @@ from app.security.access import SANDBOX, Access
 from app.security.identity import SESSION_COOKIE, Identities
 from app.store.protocol import Guard, Store, Write
 
-# Called for a resource that is about to be stored (create, update, each entry of a transaction), with its id set. What it returns is
-# committed together with the resource; what it raises refuses the resource.
-Hook = Callable[[Access, dict[str, Any]], Awaitable[Sequence[Write | Guard]]]
+# Called for a resource that is about to be stored (create, update, each entry of a transaction), with its id set, and with what the same
+# transaction stores, by `Type/id`. What it returns is committed together with the resource; what it raises refuses the resource.
+Hook = Callable[[Access, dict[str, Any], Mapping[str, dict[str, Any]]], Awaitable[Sequence[Write | Guard]]]
 
 
 @dataclass(frozen=True, slots=True)

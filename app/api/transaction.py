@@ -191,7 +191,6 @@ def _fragment(value: str, mapping: dict[str, str], kind: str) -> str:
 
 async def _collect(context: Context, access: Access, entries: Sequence[Entry], decided: _Decided) -> None:
     """The writes, in R4's order, and what the hooks add."""
-    extra: list[Write] = []
     for entry in entries:
         match = decided.found.get(entry.index)
         identity = decided.identity.get(entry.index)
@@ -214,12 +213,26 @@ async def _collect(context: Context, access: Access, entries: Sequence[Entry], d
             decided.place[entry.index] = len(decided.writes)
             version = 0 if new else decided.patched.get(entry.index) if if_version is None else if_version
             decided.writes.append(Put(entry.resource, version, unchanged_ok=not new))
-            if context.hooks:
-                writes, guards = await joined(context, access, entry.resource)
-                extra += writes
-                decided.guards += guards
         except FHIRError as error:
             raise entry.located(error) from error
+    await _join(context, access, entries, decided)
+
+
+async def _join(context: Context, access: Access, entries: Sequence[Entry], decided: _Decided) -> None:
+    """What the hooks want beside each resource; they see what the transaction stores, whatever the order of its entries."""
+    stored = [
+        entry for entry in entries if entry.index in decided.place and entry.method != "DELETE" and entry.resource is not None
+    ]
+    beside = {decided.identity[entry.index]: entry.resource for entry in stored if entry.resource is not None}
+    extra: list[Write] = []
+    for entry in stored:
+        assert entry.resource is not None
+        try:
+            writes, guards = await joined(context, access, entry.resource, beside)
+        except FHIRError as error:
+            raise entry.located(error) from error
+        extra += writes
+        decided.guards += guards
     decided.writes += extra
 
 

@@ -1,7 +1,9 @@
 """create, update, delete and their conditional forms, without HTTP: the REST routes, batches and the loader call these."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from app.api.conditional import find, settle
@@ -44,12 +46,14 @@ def checked_type(resource: dict[str, Any], type: str) -> None:
         raise Invalid(f"The URL is for {type}, but the body's resourceType is {found}.", expression="resourceType")
 
 
-async def joined(context: Context, access: Access, resource: dict[str, Any]) -> tuple[list[Write], list[Guard]]:
-    """What the hooks want committed together with `resource`."""
+async def joined(
+    context: Context, access: Access, resource: dict[str, Any], beside: Mapping[str, dict[str, Any]] = MappingProxyType({})
+) -> tuple[list[Write], list[Guard]]:
+    """What the hooks want committed together with `resource`. `beside`: what the same transaction stores, by `Type/id`."""
     writes: list[Write] = []
     guards: list[Guard] = []
     for hook in context.hooks.get(resource["resourceType"], ()):
-        for item in await hook(access, resource):
+        for item in await hook(access, resource, beside):
             if isinstance(item, Guard):
                 guards.append(item)
             else:

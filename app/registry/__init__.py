@@ -10,7 +10,7 @@ from typing import Any
 from app.security.access import Access
 from app.store.protocol import Guard, Store, Write
 
-Hook = Callable[[Access, dict[str, Any]], Awaitable[Sequence[Write | Guard]]]
+Hook = Callable[[Access, dict[str, Any], Mapping[str, dict[str, Any]]], Awaitable[Sequence[Write | Guard]]]
 
 
 def hooks(store: Store) -> Mapping[str, Hook]:

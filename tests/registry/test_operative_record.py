@@ -292,7 +292,7 @@ async def test_a_record_in_error_takes_back_what_it_made(store: Store, child: st
     await operative_record.complete(store, RA1, sent)
     wrong = {**sent, "status": "entered-in-error"}
     hook = operative_record.hooks(store)["QuestionnaireResponse"]
-    await store.commit(RA1, [Put(wrong), *await hook(RA1, wrong)])  # type: ignore[list-item]
+    await store.commit(RA1, [Put(wrong), *await hook(RA1, wrong, {})])  # type: ignore[list-item]
     total = await counts(store)
     assert (total.get("Procedure", 0), total.get("Observation", 0)) == (0, 0)
 

@@ -32,15 +32,17 @@ __all__ = [
     "writes_for",
 ]
 
-Hook = Callable[[Access, dict[str, Any]], Awaitable[Sequence[Write | Guard]]]
+Hook = Callable[[Access, dict[str, Any], Mapping[str, dict[str, Any]]], Awaitable[Sequence[Write | Guard]]]
 _ATTEMPTS = 5
 
 
 def hooks(store: Store) -> Mapping[str, Hook]:
     """What the write paths call before they store a resource of a type, and commit with it."""
 
-    async def on_response(access: Access, resource: dict[str, Any]) -> Sequence[Write | Guard]:
-        return await writes_for(store, access, resource)
+    async def on_response(
+        access: Access, resource: dict[str, Any], beside: Mapping[str, dict[str, Any]]
+    ) -> Sequence[Write | Guard]:
+        return await writes_for(store, access, resource, beside)
 
     return {"QuestionnaireResponse": on_response}
 

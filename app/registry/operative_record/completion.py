@@ -4,11 +4,13 @@ Every id is derived from the record's own id, so sending it again, or amending i
 an amendment takes away is deleted (its history stays). The same operation of the same child is not recorded twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from app import clock, names
+from app.fhir import codec
 from app.fhir.errors import BusinessRule, Conflict, Gone, Invalid, NotFound
 from app.forms import Extracted, ItemIssue, resources, validate_response
 from app.forms.items import first, walk
@@ -26,9 +28,12 @@ _OURS = ("Procedure", "Observation")  # what an amendment may take away again
 _SOURCE = {"system": names.SOURCE, "code": "operative-record"}
 
 
-async def writes_for(store: Store, access: Access, response: dict[str, Any]) -> Sequence[Write | Guard]:
+async def writes_for(
+    store: Store, access: Access, response: dict[str, Any], beside: Mapping[str, dict[str, Any]] = MappingProxyType({})
+) -> Sequence[Write | Guard]:
     """What must be committed together with `response`, which has its id; nothing for a draft or for another questionnaire.
 
+    `beside`: what the same transaction stores, by `Type/id`; the child may be among it.
     Raises Invalid with every issue located, BusinessRule for an amendment that changes child or condition, Conflict where the same
     operation is recorded already.
     """
@@ -41,7 +46,7 @@ async def writes_for(store: Store, access: Access, response: dict[str, Any]) -> 
     _validated(condition, response)
     if response.get("status") not in FINAL:
         return []
-    patient = await _child(store, access, response)
+    patient = await _child(store, access, response, beside)
     _plausible(patient, response)
     _same(previous, response)
     await _not_twice(store, access, patient, condition, response)
@@ -54,16 +59,20 @@ def _validated(condition: str, response: dict[str, Any]) -> None:
         raise Invalid(issues=issues)
 
 
-async def _child(store: Store, access: Access, response: dict[str, Any]) -> Stored:
+async def _child(store: Store, access: Access, response: dict[str, Any], beside: Mapping[str, dict[str, Any]]) -> Stored:
     """The retained Patient that the response is about. Raises Invalid, also for a child of another hospital."""
     reference = str((response.get("subject") or {}).get("reference", ""))
     where = "QuestionnaireResponse.subject"
     if not reference.startswith("Patient/"):
         raise Invalid("An operative record needs the child as its subject: a reference to a Patient.", expression=where)
+    id = reference.removeprefix("Patient/").split("/")[0]
     try:
-        return await retained(store, await store.read(access, "Patient", reference.removeprefix("Patient/").split("/")[0]))
+        return await retained(store, await store.read(access, "Patient", id))
     except (NotFound, Gone):
-        raise Invalid(f"There is no {reference[:80]} here. Store the child first.", expression=where) from None
+        coming = beside.get(f"Patient/{id}")
+        if coming is None:
+            raise Invalid(f"There is no {reference[:80]} here. Store the child first.", expression=where) from None
+        return Stored("Patient", id, 0, 0, codec.encode(coming), access.stamp())
 
 
 def _plausible(patient: Stored, response: dict[str, Any]) -> None:
