@@ -1,5 +1,6 @@
 """What other rooms commit together with a resource: a completed operative record makes the case, whichever FHIR interaction brings it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ async def test_a_refusing_hook_refuses_the_whole(surgeon: httpx.AsyncClient) -> 
 async def test_hooks_commit_with_the_resource_or_not_at_all(tmp_path: Path) -> None:
     store = await open_test_store(tmp_path)
 
-    async def hook(access: Access, resource: dict[str, Any]) -> list[PutRecord]:
+    async def hook(access: Access, resource: dict[str, Any], beside: Mapping[str, dict[str, Any]]) -> list[PutRecord]:
         if resource.get("active") is False:
             raise BusinessRule("No.")
         return [PutRecord(Record("note", resource["id"]), if_revision=0 if resource.get("active") else 7)]
