@@ -6,7 +6,7 @@ date of birth or an identifier. `PERMITTED` is the whole list of keys; anything 
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -51,6 +51,16 @@ def _only_permitted(_logger: Any, _method: str, event: dict[str, Any]) -> dict[s
     return {key: value for key, value in event.items() if key in PERMITTED}
 
 
+class _Stderr:
+    """Whatever stderr is when a line is written: it may have been replaced and closed since the logger was made."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def configure(level: str = "info") -> None:
     """One JSON object a line on stderr."""
     structlog.configure(
@@ -61,7 +71,7 @@ def configure(level: str = "info") -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Stderr())),
         cache_logger_on_first_use=False,
     )
 

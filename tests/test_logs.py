@@ -1,5 +1,6 @@
 """Log lines carry the permitted keys and nothing else."""
 
+import io
 import json
 from collections.abc import Iterator
 
@@ -32,3 +33,14 @@ def test_an_exception_is_its_type_alone(capsys: pytest.CaptureFixture[str]) -> N
     except ValueError as error:
         logs.logger().error("failed", exc_type=type(error).__name__, exc_info=True)
     assert "2024-03-27" not in capsys.readouterr().err
+
+
+def test_a_line_goes_to_the_stderr_of_its_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = io.StringIO(), io.StringIO()
+    monkeypatch.setattr("sys.stderr", first)
+    logs.configure()
+    logs.logger().info("one")
+    monkeypatch.setattr("sys.stderr", second)
+    first.close()
+    logs.logger().info("two")
+    assert '"event": "two"' in second.getvalue()
