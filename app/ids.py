@@ -7,9 +7,8 @@ import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
-_random: list[
-    bytes
-] = []  # drawn in advance: each call of the kernel gives up the interpreter, and may wait 0.2 ms for the writer's thread
+# Drawn in advance: each call of the kernel gives up the interpreter, and may wait 0.2 ms for the writer's thread.
+_random: list[bytes] = []
 os.register_at_fork(after_in_child=_random.clear)  # a child must not repeat what its parent drew
 
 

@@ -16,7 +16,7 @@ from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from app import api, forms, logs, measures, registry, web
-from app.api.context import Context, Hook
+from app.api.context import Context
 from app.api.endpoint import Endpoint
 from app.api.middleware import Shield
 from app.fhir.operations import Operation
@@ -26,7 +26,7 @@ from app.security.identity import Identities
 from app.settings import Settings
 from app.store import definitions
 from app.store.open import open_store
-from app.store.protocol import Store
+from app.store.protocol import Hook, Store
 
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}").fullmatch  # as the path convertor of the facade has it
 
@@ -97,8 +97,8 @@ class Application(FastAPI):
 
     async def _within(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        parts = path.split("/")
         if path.startswith("/fhir/"):  # the two commonest of all, without the search below
+            parts = path.split("/")
             if len(parts) == 4 and parts[2] and _ID(parts[3]):
                 scope["path_params"], scope["route"] = {"type": parts[2], "id": parts[3]}, self._one
                 await self._one.app(scope, receive, send)

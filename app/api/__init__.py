@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from app.api import create_update, health, read, search
 from app.api.bundle import Bundles
 from app.api.capability import Metadata
-from app.api.context import Context, Hook
+from app.api.context import Context
 from app.api.endpoint import Call, Endpoint
 from app.api.entries import Entry
 from app.api.inprocess import request
@@ -25,7 +25,7 @@ from app.api.respond import Reply
 from app.api.write import checked_id
 from app.fhir.errors import NotFound
 
-__all__ = ["Context", "Hook", "routes"]
+__all__ = ["Context", "routes"]
 
 
 class _Id(Convertor[str]):

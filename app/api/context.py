@@ -1,20 +1,15 @@
 """What every route is given: the store, who is known, and what other rooms hand in. Made once at start by `app.main`."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from starlette.requests import Request
 
 from app.fhir.operations import Operation
 from app.security.access import SANDBOX, Access
 from app.security.identity import SESSION_COOKIE, Identities
-from app.store.protocol import Guard, Store, Write
-
-# Called for a resource that is about to be stored (create, update, each entry of a transaction), with its id set, and with what the same
-# transaction stores, by `Type/id`. What it returns is committed together with the resource; what it raises refuses the resource.
-Hook = Callable[[Access, dict[str, Any], Mapping[str, dict[str, Any]]], Awaitable[Sequence[Write | Guard]]]
+from app.store.protocol import Hook, Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
 """The facade's own operations: `$validate` and Patient `$everything`, as the standard defines them."""
 
 import asyncio
-import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -62,22 +61,23 @@ def own_operations(store: Store, packages: Sequence[Path] = ()) -> list[Operatio
     loaded = [load(each) for each in packages]
     # It judges one at a time; callers who wait must not hold the threads of others.
     own_thread = ThreadPoolExecutor(1, "validate")
-    of_site: list[Mapping[str, Any]] = []
-    known: Marker | None = None
+    made: tuple[Marker, Validator] | None = None
 
-    @functools.lru_cache(1)
-    def validator(_marker: Marker) -> Validator:
+    def make(of_site: Sequence[Mapping[str, Any]]) -> Validator:
         profiles = [each for each in of_site if each["resourceType"] == "StructureDefinition"]
         terms = [each for each in of_site if each["resourceType"] != "StructureDefinition"]
         return Validator(profiles, [PROFILES, TERMINOLOGY, *loaded], terms)
 
-    async def validate(_access: Access, request: OperationRequest) -> Mapping[str, Any]:
-        nonlocal known
+    async def validator() -> Validator:
+        nonlocal made
         now = await marker(store, _DEFINING)
-        if now != known:
-            of_site[:] = [stored.resource for stored in await stored_by_nation(store, _DEFINING)]
-            known = now
-        return await _validate(lambda: validator(now), own_thread, request)
+        if made is None or made[0] != now:
+            of_site = [stored.resource for stored in await stored_by_nation(store, _DEFINING)]
+            made = now, await asyncio.get_running_loop().run_in_executor(own_thread, make, of_site)
+        return made[1]
+
+    async def validate(_access: Access, request: OperationRequest) -> Mapping[str, Any]:
+        return await _validate(validator, own_thread, request)
 
     async def everything(access: Access, request: OperationRequest) -> bytes:
         return await _everything(store, access, request)
@@ -90,7 +90,9 @@ def own_operations(store: Store, packages: Sequence[Path] = ()) -> list[Operatio
     ]
 
 
-async def _validate(validator: Callable[[], Validator], thread: Executor, request: OperationRequest) -> Mapping[str, Any]:
+async def _validate(
+    validator: Callable[[], Awaitable[Validator]], thread: Executor, request: OperationRequest
+) -> Mapping[str, Any]:
     """By R4, the profiles and terminology that are shipped, the packages of the site, and what it stored of these kinds.
 
     Always 200: the outcome tells. Without a resource there is nothing to judge.
@@ -103,7 +105,8 @@ async def _validate(validator: Callable[[], Validator], thread: Executor, reques
     if not isinstance(resource, dict) or resource.get("resourceType") != (request.type or resource.get("resourceType")):
         return operation_outcome([Issue("error", "invalid", f"This is not a {request.type}.", "resourceType")])
     profiles = [str(each) for each in request.values("profile")]
-    issues = await asyncio.get_running_loop().run_in_executor(thread, lambda: validator().validate(resource, profiles))
+    judge = (await validator()).validate
+    issues = await asyncio.get_running_loop().run_in_executor(thread, judge, resource, profiles)
     if not any(issue.severity in ("error", "fatal") for issue in issues):
         issues = [Issue("information", "informational", "Valid: no error was found."), *issues]
     return operation_outcome(issues)

@@ -220,15 +220,16 @@ async def _collect(context: Context, access: Access, entries: Sequence[Entry], d
 
 async def _join(context: Context, access: Access, entries: Sequence[Entry], decided: _Decided) -> None:
     """What the hooks want beside each resource; they see what the transaction stores, whatever the order of its entries."""
-    stored = [
-        entry for entry in entries if entry.index in decided.place and entry.method != "DELETE" and entry.resource is not None
-    ]
-    beside = {decided.identity[entry.index]: entry.resource for entry in stored if entry.resource is not None}
+    stored = {
+        decided.identity[entry.index]: (entry, entry.resource)
+        for entry in entries
+        if entry.index in decided.place and entry.method != "DELETE" and entry.resource is not None
+    }
+    beside = {name: resource for name, (_, resource) in stored.items()}
     extra: list[Write] = []
-    for entry in stored:
-        assert entry.resource is not None
+    for entry, resource in stored.values():
         try:
-            writes, guards = await joined(context, access, entry.resource, beside)
+            writes, guards = await joined(context, access, resource, beside)
         except FHIRError as error:
             raise entry.located(error) from error
         extra += writes

@@ -4,13 +4,10 @@ Invariants: a child is one Patient and a case one EpisodeOfCare, whatever sends 
 and can be made again at any time.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from app.security.access import Access
-from app.store.protocol import Guard, Store, Write
-
-Hook = Callable[[Access, dict[str, Any], Mapping[str, dict[str, Any]]], Awaitable[Sequence[Write | Guard]]]
+from app.store.protocol import Hook, Store
 
 
 def hooks(store: Store) -> Mapping[str, Hook]:

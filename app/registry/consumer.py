@@ -5,7 +5,9 @@ Whatever of a child changes, all cases of that child are told anew, once a batch
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from itertools import islice
+from typing import TypeVar
 
 import msgspec
 
@@ -13,9 +15,10 @@ from app import clock, names
 from app.fhir.errors import NotFound
 from app.outcomes.case_facts import CaseFacts
 from app.registry.facts import at_day, facts_from, patient_of
-from app.registry.plans import coded, every, of_patient, of_patients
+from app.registry.plans import coded, of_patient, of_patients
 from app.security.access import SYSTEM, Access
 from app.store.consumer import Consumer
+from app.store.paging import every
 from app.store.protocol import Change, DeleteRecord, PutRecord, Record, Store, Write
 
 KIND = "case-facts"
@@ -26,6 +29,7 @@ HISTORY = ("EpisodeOfCare", "Procedure", "Condition", "Encounter")
 # Of Observations only what the facts are made of: a child's laboratory results may be thousands.
 TOLD_BY_OBSERVATION = coded((names.CHILD_FACTOR, None), (names.OUTCOME, None), (names.LOINC, "11884-4"), (names.LOINC, "8339-4"))
 
+T = TypeVar("T")
 _decoder = msgspec.json.Decoder(CaseFacts)
 
 
@@ -82,12 +86,8 @@ class CaseFactsConsumer(Consumer):
         return writes
 
     async def _told(self, patients: Sequence[str]) -> list[list[dict[str, object]]]:
-        """The resources of each, several children at a time: a store elsewhere answers as late for one as for ten."""
-        found: list[list[dict[str, object]]] = []
-        for start in range(0, len(patients), AT_ONCE):
-            asked = (child_resources(self.store, patient) for patient in patients[start : start + AT_ONCE])
-            found += await asyncio.gather(*asked)
-        return found
+        """The resources of each."""
+        return await _asked(child_resources(self.store, patient) for patient in patients)
 
     async def _with_case(self, patients: Sequence[str]) -> list[str]:
         """Those of the Patients who have a case at all: a hospital's other patients may have thousands of resources."""
@@ -109,14 +109,22 @@ class CaseFactsConsumer(Consumer):
             wanted[f"{change.type}/{change.id}"] = None
             if change.action != "create" and change.version > 1:
                 before.append((change.type, change.id, change.version - 1))
-        for start in range(0, len(before), AT_ONCE):
-            for stored in await asyncio.gather(*(self.store.vread(SYSTEM, *one) for one in before[start : start + AT_ONCE])):
-                if not stored.deleted and (patient := patient_of(stored.resource)):
-                    patients[patient] = None
+        for stored in await _asked(self.store.vread(SYSTEM, *one) for one in before):
+            if not stored.deleted and (patient := patient_of(stored.resource)):
+                patients[patient] = None
         for stored in await self.store.read_many(SYSTEM, list(wanted)):
             if patient := patient_of(stored.resource):
                 patients[patient] = None
         return list(patients)
+
+
+async def _asked(questions: Iterable[Awaitable[T]]) -> list[T]:
+    """The answers in order, `AT_ONCE` questions at a time: a store elsewhere answers as late for one as for ten."""
+    answers: list[T] = []
+    waiting = iter(questions)
+    while together := list(islice(waiting, AT_ONCE)):
+        answers += await asyncio.gather(*together)
+    return answers
 
 
 def _record(facts: CaseFacts) -> Record:

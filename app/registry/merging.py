@@ -15,8 +15,9 @@ from app.fhir.errors import Conflict, PreconditionFailed
 from app.fhir.references import rewrite
 from app.ids import derived_id
 from app.registry.identity import IdentityConflict, replaced_by
-from app.registry.plans import PAGE, every, of_patient
+from app.registry.plans import PAGE, of_patient
 from app.security.access import SYSTEM, Access
+from app.store.paging import every
 from app.store.protocol import Guard, Put, Store, Stored, Write
 
 # A guard on each of the fifty ways to refer to a Patient would hold up all writers for 10 ms; through the others the link still leads on.

@@ -1,10 +1,8 @@
 """The few searches that the registry makes, as plans. Nothing here reads a store."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
 from app.fhir.search.types import AnyOf, Clause, Match, Param, Plan, ReferenceValue, TokenValue
-from app.security.access import Access
-from app.store.protocol import Store, Stored
 
 PAGE = 500
 
@@ -34,14 +32,3 @@ def coded(*codes: tuple[str, str | None], param: str = "code") -> Clause:
 def any_of(*clauses: Clause) -> Clause:
     """One clause that holds where any of `clauses` does."""
     return clauses[0] if len(clauses) == 1 else AnyOf(clauses)
-
-
-async def every(store: Store, access: Access, plan: Plan) -> AsyncIterator[Stored]:
-    """All matches of a plan, page after page."""
-    while True:
-        found = await store.search(access, plan)
-        for stored in found.matches:
-            yield stored
-        if found.cursor is None:
-            return
-        plan = Plan(plan.types, plan.where, plan.sort, plan.count, found.cursor)

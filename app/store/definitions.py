@@ -7,7 +7,6 @@ stored counts; R4's own codes keep their meaning; a search parameter is offered 
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ from app.fhir.search.parameters import default
 from app.fhir.search.types import Plan
 from app.security.access import SHARED, SYSTEM
 from app.store.consumer import Consumer
+from app.store.paging import every
 from app.store.protocol import Change, DeleteRecord, Indexing, PutRecord, Record, Store, Stored, Write
 
 POLL = 0.3  # seconds
@@ -33,13 +33,7 @@ def national(stored: Stored) -> bool:
 
 async def stored_by_nation(store: Store, types: Sequence[str]) -> list[Stored]:
     """All such resources of `types`, read by their index: a scan would walk the whole store."""
-    plan, found = Plan(tuple(types), count=500), list[Stored]()
-    while True:
-        page = await store.search(SYSTEM, plan)
-        found += [stored for stored in page.matches if national(stored)]
-        if page.cursor is None:
-            return found
-        plan = replace(plan, cursor=page.cursor)
+    return [stored async for stored in every(store, SYSTEM, Plan(tuple(types), count=500)) if national(stored)]
 
 
 async def marker(store: Store, types: Sequence[str]) -> Marker:

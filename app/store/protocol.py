@@ -9,7 +9,7 @@ Invariants:
 - The bytes of a version never change, and are the bytes that a read returns.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, Protocol
@@ -149,6 +149,11 @@ class Guard:
 
     plan: Plan
     expects: frozenset[str] = frozenset()
+
+
+# Called for a resource that is about to be stored (create, update, each entry of a transaction), with its id set, and with what the same
+# transaction stores, by `Type/id`. What it returns is committed together with the resource; what it raises refuses the resource.
+Hook = Callable[[Access, dict[str, Any], Mapping[str, dict[str, Any]]], Awaitable[Sequence[Write | Guard]]]
 
 
 @dataclass(frozen=True, slots=True)

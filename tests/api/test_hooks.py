@@ -7,12 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.context import Context, Hook
+from app.api.context import Context
 from app.api.write import create
 from app.fhir.errors import BusinessRule, Conflict
 from app.security.access import SANDBOX, Access
 from app.security.identity import Identities
-from app.store.protocol import PutRecord, Record
+from app.store.protocol import Hook, PutRecord, Record
 from tests.api.conftest import patient, token
 from tests.api.test_bundle import bundle, entry, statuses
 from tests.registry.test_operative_record import record

@@ -4,7 +4,7 @@ Completing one is the notification of the case. What must stay true: the record 
 all; a child has one case for each condition; nothing is asked twice and nothing is stored that the surgeon did not say.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.fhir.errors import Invalid, NotFound
@@ -15,7 +15,7 @@ from app.registry.operative_record.completion import FINAL, targets_of, writes_f
 from app.registry.operative_record.launching import begin, launch, likely_condition
 from app.registry.operative_record.questionnaires import condition_name, condition_of, questionnaire
 from app.security.access import Access
-from app.store.protocol import Guard, GuardFailed, Put, Store, Stored, VersionConflict, Write
+from app.store.protocol import Guard, GuardFailed, Hook, Put, Store, Stored, VersionConflict, Write
 
 __all__ = [
     "FINAL",
@@ -32,7 +32,6 @@ __all__ = [
     "writes_for",
 ]
 
-Hook = Callable[[Access, dict[str, Any], Mapping[str, dict[str, Any]]], Awaitable[Sequence[Write | Guard]]]
 _ATTEMPTS = 5
 
 

@@ -10,8 +10,9 @@ from app.registry.facts import condition_of
 from app.registry.operations import condition_of_diagnosis
 from app.registry.operative_record.case import find_case
 from app.registry.operative_record.questionnaires import questionnaire
-from app.registry.plans import coded, every, of_patient
+from app.registry.plans import coded, of_patient
 from app.security.access import Access
+from app.store.paging import every
 from app.store.protocol import Store, Stored
 
 
