@@ -2,12 +2,14 @@
 
 import os
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from app.store.protocol import Store
 from tests import mongod
+from tests.support import open_mongo_store, open_test_store
 
 # For the tests CSOR_DATA names the outside data; for a server that they start it would be the data directory, so it goes no further
 # (under another name it reaches the processes that share the tests among them).
@@ -37,6 +39,17 @@ def csor_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         return unpacked[name]
 
     return find
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    """An open, empty store of each kind; the tests know only the protocol."""
+    if request.param == "mongodb":
+        opened = await open_mongo_store(request.getfixturevalue("mongodb"))
+    else:
+        opened = await open_test_store(tmp_path)
+    yield opened
+    await opened.close()
 
 
 _LAST_LINES: set[str] = set()

@@ -1,7 +1,10 @@
 """Helpers that tests of every room may use."""
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from app.store.mongo import store as store_module
@@ -43,3 +46,13 @@ class MongoStore(store_module.MongoStore):
         for name in ("resource", "version", "record", "claim"):
             await self._db[name].delete_many({})
         await self._db.setting.update_one({"_id": "feed"}, {"$set": {"seq": 0}})
+
+
+def until(true: Callable[[], Any], seconds: float = 90) -> Any:
+    """What `true` returns, once it is something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := true():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it did not come about in time")

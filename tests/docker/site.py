@@ -7,14 +7,13 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from tests import mongod
+from tests.support import until
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 
@@ -138,13 +137,3 @@ class Site:
     def down(self) -> None:
         for part in (self.proxy, *self.nodes, *self.members):
             part.kill()
-
-
-def until(true: Callable[[], Any], seconds: float = 90) -> Any:
-    """What `true` returns, once it is something."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := true():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it did not come about in time")

@@ -13,7 +13,7 @@ import pytest
 
 from tests import mongod
 from tests.docker.image import ROOT, Builder, Image, able, instructions
-from tests.docker.site import until
+from tests.support import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # it installs all dependencies
 DOCKERFILE = ROOT / "docker" / "Dockerfile"

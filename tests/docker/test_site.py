@@ -20,8 +20,9 @@ from app.intake.hl7v2.client import Client
 from app.intake.hl7v2.er7 import parse
 from tests import mongod
 from tests.api.test_site_definitions import NAMED, child, parameter
-from tests.docker.site import Site, until
+from tests.docker.site import Site
 from tests.intake.hl7v2.messages import message, pid, pv1
+from tests.support import until
 
 pytestmark = pytest.mark.slow
 MESSAGES = 60  # of each feed

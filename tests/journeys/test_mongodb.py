@@ -1,16 +1,14 @@
 """Two `csor serve` on one replica set: one truth, work done once, and a node that dies is not missed."""
 
 import concurrent.futures
-import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import httpx
 import pytest
 from pymongo import MongoClient
 
 from tests.journeys.conftest import Server, csor
-from tests.support import with_database
+from tests.support import until, with_database
 
 Start = Callable[..., Server]
 DATABASE = "csor_journey"
@@ -27,16 +25,6 @@ def url(mongodb: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def nodes(start_server: Start, url: str) -> tuple[Server, Server]:
     return start_server("--store", url), start_server("--store", url)
-
-
-def until(true: Callable[[], Any], seconds: float = 30) -> Any:
-    """What `true` returns, once it is something."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := true():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it did not come about in time")
 
 
 def test_what_one_node_stores_the_other_has(nodes: tuple[Server, Server]) -> None:

@@ -1,8 +1,7 @@
 """Consumers: each change takes effect once, whatever fails in between."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
@@ -12,17 +11,6 @@ from app.store.consumer import ERROR, Consumer
 from app.store.lease import Lease
 from app.store.protocol import Change, Put, PutRecord, Record, Store, Write
 from tests.contract.builders import patient
-from tests.support import open_mongo_store, open_test_store
-
-
-@pytest.fixture(params=["sqlite", "mongodb"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    if request.param == "mongodb":
-        opened = await open_mongo_store(request.getfixturevalue("mongodb"))
-    else:
-        opened = await open_test_store(tmp_path)
-    yield opened
-    await opened.close()
 
 
 class Counting(Consumer):

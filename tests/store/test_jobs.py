@@ -1,8 +1,7 @@
 """Jobs: one worker at a time, taken over when it dies, put aside when it keeps failing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
@@ -10,7 +9,6 @@ from app.security.access import SYSTEM
 from app.store.jobs import Job, Jobs, job_write
 from app.store.protocol import Put, PutRecord, Record, RecordConflict, Store, Write
 from tests.contract.builders import patient
-from tests.support import open_mongo_store, open_test_store
 
 
 class Clock:
@@ -22,16 +20,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     held = Clock()
     monkeypatch.setattr("app.clock.micros", lambda: held.now)
     return held
-
-
-@pytest.fixture(params=["sqlite", "mongodb"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    if request.param == "mongodb":
-        opened = await open_mongo_store(request.getfixturevalue("mongodb"))
-    else:
-        opened = await open_test_store(tmp_path)
-    yield opened
-    await opened.close()
 
 
 async def test_a_job_is_claimed_once_by_many(store: Store) -> None:

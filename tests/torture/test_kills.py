@@ -13,19 +13,11 @@ import pytest
 
 from app.store.open import open_store
 from tests.journeys.conftest import csor, launch
-from tests.support import empty_mongo_url
 from tests.torture.history import anomalies
 from tests.torture.workload import Workload
 
 KILLS = int(os.environ.get("CSOR_TORTURE_KILLS", "20"))
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(1800)]
-
-
-@pytest.fixture(params=["sqlite", "mongodb"])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'store.db'}"
-    return await empty_mongo_url(request.getfixturevalue("mongodb"))
 
 
 async def test_nothing_acknowledged_dies_with_the_application(url: str, tmp_path: Path) -> None:

@@ -13,19 +13,11 @@ from app.security.access import SYSTEM
 from app.store.open import open_store
 from app.store.protocol import Put
 from tests.contract.builders import patient
-from tests.support import empty_mongo_url
 from tests.torture.racer import AT_ONCE, RACES
 
 ATTEMPTS = int(os.environ.get("CSOR_TORTURE_ATTEMPTS", "10000"))
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(1800)]
-
-
-@pytest.fixture(params=["sqlite", "mongodb"])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'store.db'}"
-    return await empty_mongo_url(request.getfixturevalue("mongodb"))
 
 
 @pytest.mark.parametrize("kind", RACES)

@@ -1,7 +1,6 @@
 """Reads that share a look-up: each its own answer, its own refusal, and never an old one."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from pymongo.errors import AutoReconnect
@@ -10,14 +9,7 @@ from app.fhir.errors import Gone, NotFound, Unavailable
 from app.security.access import SYSTEM
 from app.store.protocol import Delete, Put
 from tests.contract.builders import AT_NORTH, NORTH, SOUTH, patient
-from tests.support import MongoStore, open_mongo_store
-
-
-@pytest.fixture
-async def store(mongodb: str) -> AsyncIterator[MongoStore]:
-    opened = await open_mongo_store(mongodb)
-    yield opened
-    await opened.close()
+from tests.support import MongoStore
 
 
 async def test_each_gets_its_own_answer(store: MongoStore) -> None:

@@ -1,23 +1,14 @@
 """Commits that share a transaction do not share a fate."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
-import pytest
 from pymongo import monitoring
 
 from app.fhir.errors import TooLarge
 from app.security.access import SYSTEM
 from app.store.protocol import Put, VersionConflict
 from tests.contract.builders import patient
-from tests.support import MongoStore, open_mongo_store
-
-
-@pytest.fixture
-async def store(mongodb: str) -> AsyncIterator[MongoStore]:
-    opened = await open_mongo_store(mongodb)
-    yield opened
-    await opened.close()
+from tests.support import MongoStore
 
 
 async def test_one_that_is_too_large_fails_alone(store: MongoStore) -> None:
