@@ -197,8 +197,13 @@ class Endpoint:
     async def reply(self, scope: Scope, receive: Receive) -> Reply:
         """The answer, not yet sent."""
         call = Call(self.context, scope, receive)
+        handler = self.handlers.get(scope["method"])
         try:
-            return await self._answer(call)
+            if self.policy != "open":
+                await self._admit(call)
+            if handler is None:
+                raise MethodNotAllowed(f"{scope['method']} does not exist here. What does: {self.allow.decode()}.")
+            return await handler(call)
         except FHIRError as error:
             return self._problem(call, error)
         except ClientDisconnect:
@@ -210,14 +215,6 @@ class Endpoint:
             spot = f"{where.tb_frame.f_globals.get('__name__')}:{where.tb_lineno}" if where else ""
             logger().error("request-failed", exc_type=type(error).__name__, method=scope["method"], where=spot)
             return self._problem(call, FHIRError("Something unexpected went wrong here. It has been logged."))
-
-    async def _answer(self, call: Call) -> Reply:
-        handler = self.handlers.get(call.scope["method"])
-        if self.policy != "open":
-            await self._admit(call)
-        if handler is None:
-            raise MethodNotAllowed(f"{call.scope['method']} does not exist here. What does: {self.allow.decode()}.")
-        return await handler(call)
 
     async def _admit(self, call: Call) -> None:
         if ENTRY_ACCESS in call.scope:

@@ -1,5 +1,6 @@
 """Connections: the pragmas that durability rests on, and SQLite's errors as ours."""
 
+import asyncio
 import sqlite3
 from types import TracebackType
 
@@ -41,6 +42,31 @@ def unavailable(error: sqlite3.Error) -> Unavailable:
     """What the caller may know of an error of SQLite: a sentence, never a statement or a value."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return Unavailable(_REASONS.get(code, f"The store failed ({getattr(error, 'sqlite_errorname', type(error).__name__)})."))
+
+
+class Moment:
+    """Reads by id that the event loop makes in one pass share a snapshot: the file locks of a snapshot cost as much as such a read.
+
+    A pass runs what was due before it began, so whoever reads in it cannot know of a commit later than the snapshot.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._reads = 0
+
+    def read(self) -> None:
+        """Before each read. The first of a pass takes no transaction: it may be the only one."""
+        if self._reads == 0:
+            asyncio.get_running_loop().call_soon(self.end)
+        elif self._reads == 1:
+            self._connection.execute("BEGIN")
+        self._reads += 1
+
+    def end(self) -> None:
+        """What is read from now on is of a later moment."""
+        if self._reads > 1:
+            self._connection.execute("ROLLBACK")
+        self._reads = 0
 
 
 class _Translated:
