@@ -55,12 +55,10 @@ def read_settings(given: dict[str, Any]) -> "Settings":
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Store]:
-    """An open store, closed at the end. Makes the directory of a new one."""
+    """An open store, closed at the end."""
     from app.store.open import open_store
 
     store = open_store(url)
-    if url.startswith("sqlite:///"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     await store.open()
     try:
         yield store

@@ -5,7 +5,7 @@ Immutable: `with_custom` gives a new registry. A custom parameter may replace on
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any, cast
 
 from app.fhir.definitions import Component, SearchParameter, r4
@@ -87,12 +87,13 @@ class SearchParameters:
         return Param(used.code, cast(Kind, used.type), used.targets)
 
 
-def _branches(expression: str, type: str) -> list[tuple[str, Code]]:
-    """Each with its text in a normal form."""
+@lru_cache(maxsize=8192)
+def _branches(expression: str, type: str) -> tuple[tuple[str, Code], ...]:
+    """Each with its text in a normal form. Who asks what tells what asks for the same that extraction then runs."""
     if not expression:
-        return []
+        return ()
     codes = [(repr(tree), Compiler(type, strict=False).compile(tree)) for tree in branches(compile(expression).tree)]
-    return [(text, code) for text, code in codes if code is not NEVER]
+    return tuple((text, code) for text, code in codes if code is not NEVER)
 
 
 def _told(type: str, definitions: Mapping[str, Definition]) -> dict[str, tuple[str, ...]]:
