@@ -4,15 +4,18 @@ What must stay true: `key` and `system` are 48-bit hashes, the same in every pro
 entry did not. URIs, and the display text of tokens, are strings to the index: one table less, same searches.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 from app.fhir.search import types as t
 from app.store.meaning import reference_forms
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
+LONGEST = 64  # rows in one statement
 
 
 @lru_cache(maxsize=65536)
@@ -99,3 +102,13 @@ def _columns(component: tuple[t.Entry, ...]) -> list[Row]:
             case t.OfType() | t.Composite():
                 continue  # no R4 composite has them
     return made
+
+
+def pieces(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """In pieces of 64, 32, 16 and so on: so many rows go into one statement, and few statements serve any number."""
+    start, size = 0, LONGEST
+    while start < len(rows):
+        while size > len(rows) - start:
+            size //= 2
+        yield rows[start : start + size]
+        start += size

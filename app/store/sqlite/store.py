@@ -24,9 +24,10 @@ from app.store.moving import PAGE, Version
 from app.store.protocol import Change, Found, Guard, Indexing, Put, Record, Stored, Write
 from app.store.sqlite import history, moving, records, upkeep
 from app.store.sqlite.connection import Moment, connect, translated, unavailable
+from app.store.sqlite.round import Commit
 from app.store.sqlite.schema import is_stale, mark_fresh, migrate
 from app.store.sqlite.search import STORED, search, stored
-from app.store.sqlite.transaction import Counters, Prepared, Transaction, prepare
+from app.store.sqlite.transaction import Counters, Prepared, prepare
 from app.store.sqlite.writer import Writer
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ class SQLiteStore:
         self._closed = False
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self.writer_connection = writing
-        self._writer = Writer(writing, self._counters.load, lambda committed: None)
+        self._writer = Writer(writing, self._counters)
 
     async def close(self) -> None:
         """Finish what is under way and close."""
@@ -205,11 +206,7 @@ class SQLiteStore:
         else:
             prepared = self._prepare(writes)
         at = micros() // 1000 * 1000
-
-        def work(connection: sqlite3.Connection) -> list[Stored | None]:
-            return Transaction(connection, access, self._counters, at).run(guards, prepared)
-
-        results: list[Stored | None] = await self._writer.submit(work)
+        results: list[Stored | None] = await self._writer.submit(Commit(access, guards, prepared, at))
         self._wake()
         return results
 

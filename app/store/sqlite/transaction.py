@@ -1,12 +1,13 @@
-"""What one commit does, inside the writer's transaction.
+"""What one commit decides, inside the writer's transaction; `tables` then writes it.
 
 What must stay true: nobody changes what they may not see; `if_version`, `if_revision` and guards are judged under the write lock;
-each version takes the next number of the feed; a resource that is written twice in one commit is indexed once, as it ends.
+each version takes the next number of the feed.
 """
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Literal
 
 from app.clock import instant
@@ -17,9 +18,10 @@ from app.security.access import Access
 from app.store.protocol import Delete, DeleteRecord, Guard, GuardFailed, Put, PutRecord, Share, Stored, VersionConflict, Write
 from app.store.rules import body_of, check_version, name_of, owners_after, patients_of, require_own, same, sees, whole
 from app.store.sqlite import records
-from app.store.sqlite.rows import TABLES, Row, Rows, rows_of
+from app.store.sqlite.rows import Row, Rows, pieces, rows_of
 from app.store.sqlite.search import matches_exactly, owner_marks
 
+Name = tuple[str, str]  # type and id
 _NOTHING = Rows()
 
 
@@ -44,8 +46,8 @@ def prepare(put: Put, extract: Callable[[Mapping[str, Any]], Entries]) -> Prepar
 
 
 @dataclass(slots=True)
-class _Current:
-    """A resource as this commit has it so far."""
+class Current:
+    """A resource as this transaction has it so far."""
 
     rid: int
     type: str
@@ -76,15 +78,34 @@ class Counters:
         self.seq = connection.execute("SELECT coalesce(max(seq), 0) FROM version").fetchone()[0]
 
 
+def lookup(connection: sqlite3.Connection, names: Sequence[Name]) -> dict[Name, Current | None]:
+    """What the tables have under each name, looked up together."""
+    found: dict[Name, Current | None] = dict.fromkeys(names)
+    for some in pieces(names):
+        wanted = ", ".join(["(?, ?)"] * len(some))
+        sql = f"""WITH wanted (type, id) AS (VALUES {wanted})
+            SELECT r.type, r.id, r.rid, r.version, r.updated, r.deleted, r.seq, r.owners
+            FROM wanted w CROSS JOIN resource r ON r.type = w.type AND r.id = w.id"""
+        for type, id, rid, version, updated, deleted, seq, owners in connection.execute(sql, [*chain.from_iterable(some)]):
+            gone = bool(deleted)
+            found[type, id] = Current(rid, type, id, version, updated, gone, seq, owner_marks(owners), was_deleted=gone)
+    return found
+
+
 @dataclass(slots=True)
 class Transaction:
-    """One commit. Use once: `Transaction(...).run(guards, writes)`."""
+    """One commit. Use once: `Transaction(...).run(guards, writes)`.
+
+    Resources are changed in `current` and `versions` alone, so that whoever gives it up has nothing to undo; records at once.
+    `before` is what earlier commits decided that is not in the tables yet.
+    """
 
     connection: sqlite3.Connection
     access: Access
     counters: Counters
     at: int  # microseconds, whole milliseconds, as `meta.lastUpdated` tells them
-    current: dict[tuple[str, str], _Current | None] = field(default_factory=dict)
+    before: Mapping[Name, Current | None] = field(default_factory=dict)
+    current: dict[Name, Current | None] = field(default_factory=dict)
     versions: list[Row] = field(default_factory=list)
     stamp: str = ""
 
@@ -116,7 +137,6 @@ class Transaction:
                     results.append(None)
                 case _:
                     raise TypeError(f"not a write: {type(write).__name__}")
-        self._flush()
         return results
 
     # ---- single writes
@@ -135,7 +155,7 @@ class Transaction:
             return self._stored(found, self._raw(found), "update")
         if found is None:
             self.counters.rid += 1
-            found = _Current(self.counters.rid, type, id, 0, 0, True, 0, owners, new=True, was_deleted=True)
+            found = Current(self.counters.rid, type, id, 0, 0, True, 0, owners, new=True, was_deleted=True)
             self.current[type, id] = found
         found.owners_changed = found.new or found.owners_changed or owners != found.owners
         found.version += 1
@@ -176,96 +196,46 @@ class Transaction:
 
     # ---- what they need
 
-    def _find(self, type: str, id: str) -> _Current | None:
-        if (type, id) not in self.current:
-            row = self.connection.execute(
-                "SELECT rid, version, updated, deleted, seq, owners FROM resource WHERE type = ? AND id = ?", (type, id)
-            ).fetchone()
-            self.current[type, id] = row and _Current(
-                row[0], type, id, row[1], row[2], bool(row[3]), row[4], owner_marks(row[5]), was_deleted=bool(row[3])
-            )
-        return self.current[type, id]
+    def _find(self, type: str, id: str) -> Current | None:
+        name = type, id
+        if name not in self.current:
+            if name in self.before:
+                found = self.before[name]
+                self.current[name] = found and replace(found)
+            else:
+                self.current[name] = lookup(self.connection, [name])[name]
+        return self.current[name]
 
     @staticmethod
-    def _check_version(found: _Current | None, wanted: int | None) -> None:
+    def _check_version(found: Current | None, wanted: int | None) -> None:
         have = 0 if found is None or found.deleted else found.version
         if wanted is not None and wanted != have:
             check_version(have, wanted, "it" if found is None else f"{found.type}/{found.id}")
 
-    def _owners(self, prepared: Prepared, found: _Current | None) -> frozenset[str]:
+    def _owners(self, prepared: Prepared, found: Current | None) -> frozenset[str]:
         asked = prepared.put.owners
-        children: list[_Current | None] = []
+        children: list[Current | None] = []
         if asked is None and self.access.everything:
             children = [self._find("Patient", id) for id in prepared.patients]
         carried = found.owners if found is not None else frozenset()
         return owners_after(self.access, asked, carried, [child.owners for child in children if child is not None])
 
-    def _unchanged(self, found: _Current, resource: Mapping[str, Any]) -> bool:
+    def _unchanged(self, found: Current, resource: Mapping[str, Any]) -> bool:
         return same({**decode(self._raw(found)), "meta": None}, {**resource, "meta": None})
 
-    def _raw(self, found: _Current) -> bytes:
+    def _raw(self, found: Current) -> bytes:
         if found.raw is None:
             found.raw = bytes(self.connection.execute("SELECT raw FROM version WHERE seq = ?", (found.seq,)).fetchone()[0])
         return found.raw
 
-    def _number(self, found: _Current, action: str, raw: bytes) -> None:
+    def _number(self, found: Current, action: str, raw: bytes) -> None:
         self.counters.seq += 1
         found.seq = self.counters.seq
         found.dirty = True
         self.versions.append((found.seq, found.rid, found.type, found.id, found.version, self.at, action, raw))
 
     @staticmethod
-    def _stored(found: _Current, raw: bytes, action: Literal["create", "update", "delete"]) -> Stored:
+    def _stored(found: Current, raw: bytes, action: Literal["create", "update", "delete"]) -> Stored:
         return Stored(
             found.type, found.id, found.version, found.updated, raw, found.owners, deleted=action == "delete", action=action
         )
-
-    # ---- the end
-
-    def _flush(self) -> None:
-        """Everything to the tables, in as few calls as there are tables."""
-        touched = [found for found in self.current.values() if found is not None and (found.dirty or found.owners_changed)]
-        if not touched:
-            return
-        run = self.connection.executemany
-        run("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self.versions)
-        new = [found for found in touched if found.new]
-        run("INSERT INTO resource VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [_resource_row(found) for found in new])
-        run(
-            "UPDATE resource SET version = ?4, updated = ?5, deleted = ?6, seq = ?7, owners = ?8 WHERE rid = ?1 AND ?2 <> '' AND ?3 <> ''",
-            [_resource_row(found) for found in touched if not found.new],
-        )
-        owned = [found for found in touched if found.owners_changed]
-        run("DELETE FROM owner WHERE rid = ?", [(found.rid,) for found in owned if not found.new])
-        run("INSERT INTO owner VALUES (?, ?, ?)", [(found.rid, mark, found.type) for found in owned for mark in found.owners])
-        self._index([found for found in touched if found.rows is not None])
-        self._tally(touched)
-
-    def _index(self, written: list[_Current]) -> None:
-        for table, width in TABLES.items():
-            stale: list[Row] = []
-            fresh: list[Row] = []
-            for found in written:
-                rows: set[Row] = getattr(found.rows, table)
-                if not found.new and not found.was_deleted:
-                    stale.append((found.rid,))
-                rid = found.rid
-                fresh.extend([(rid, *row) for row in rows])
-            if stale:
-                self.connection.executemany(f"DELETE FROM {table} WHERE rid = ?", stale)
-            if fresh:
-                self.connection.executemany(f"INSERT INTO {table} VALUES (?{', ?' * width})", fresh)
-
-    def _tally(self, touched: list[_Current]) -> None:
-        change: dict[str, int] = {}
-        for found in touched:
-            change[found.type] = change.get(found.type, 0) + found.was_deleted - found.deleted
-        self.connection.executemany(
-            "INSERT INTO tally VALUES (?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
-            [pair for pair in change.items() if pair[1]],
-        )
-
-
-def _resource_row(found: _Current) -> Row:
-    owners = " ".join(sorted(found.owners))
-    return found.rid, found.type, found.id, found.version, found.updated, found.deleted, found.seq, owners

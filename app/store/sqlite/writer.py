@@ -1,7 +1,7 @@
 """The writer thread: the only one that changes the file, and several callers' commits in one COMMIT.
 
-What must stay true: a caller's future is resolved after COMMIT returned; a commit that fails undoes itself alone (a savepoint);
-when COMMIT fails, every caller of that round hears of it.
+What must stay true: a caller's future is resolved after COMMIT returned; a commit that fails undoes itself alone; when COMMIT fails,
+every caller of that round hears of it.
 """
 
 import asyncio
@@ -14,23 +14,21 @@ from typing import Any
 
 from app.fhir.errors import Unavailable
 from app.store.sqlite.connection import unavailable
+from app.store.sqlite.round import Outcome, Round, Work
+from app.store.sqlite.transaction import Counters
 
 MAX_ROUND = 64
 
-Work = Callable[[sqlite3.Connection], Any]
 _Job = tuple[Work, "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 
 
 class Writer:
     """Runs `Work` inside write transactions, in the order of arrival."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, begin: Callable[[sqlite3.Connection], None], end: Callable[[bool], None]
-    ) -> None:
-        """`begin` runs at the start of each transaction, `end(committed)` after it; both in the writer's thread."""
+    def __init__(self, connection: sqlite3.Connection, counters: Counters) -> None:
+        """`counters` are only right inside a transaction of this thread."""
         self._connection = connection
-        self._begin = begin
-        self._end = end
+        self._counters = counters
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._closing = threading.Lock()
@@ -73,43 +71,38 @@ class Writer:
                 break
         self._connection.close()
 
-    def _round(self, jobs: list[_Job]) -> list[tuple[Any, BaseException | None]]:
-        """One transaction; for each job its result or its error."""
+    def _round(self, jobs: list[_Job]) -> list[Outcome]:
+        works = [job[0] for job in jobs]
+        try:
+            return self._transaction(lambda round: round.together(works))
+        except sqlite3.OperationalError as error:  # the file, the disk, the lock: nobody's own fault
+            return [(None, unavailable(error))] * len(jobs)
+        except BaseException:  # somebody's, and alone they will show whose
+            return self._apart(works)
+
+    def _apart(self, works: list[Work]) -> list[Outcome]:
+        try:
+            return self._transaction(lambda round: round.apart(works))
+        except BaseException as error:
+            told = unavailable(error) if isinstance(error, sqlite3.Error) else error
+            return [(None, told)] * len(works)
+
+    def _transaction(self, work: Callable[[Round], list[Outcome]]) -> list[Outcome]:
         connection = self._connection
-        committed = False
         try:
             connection.execute("BEGIN IMMEDIATE")
-            self._begin(connection)
-            outcomes = [self._one(job[0]) for job in jobs]
+            self._counters.load(connection)
+            outcomes = work(Round(connection, self._counters))
             connection.execute("COMMIT")
-            committed = True
             return outcomes
-        except BaseException as error:
+        except BaseException:
             with suppress(sqlite3.Error):  # whatever is wrong with the file, the callers must hear of it
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-            told = unavailable(error) if isinstance(error, sqlite3.Error) else error
-            return [(None, told)] * len(jobs)
-        finally:
-            self._end(committed)
-
-    def _one(self, work: Work) -> tuple[Any, BaseException | None]:
-        connection = self._connection
-        connection.execute("SAVEPOINT job")
-        try:
-            result = work(connection)
-        except Exception as error:
-            if not connection.in_transaction:
-                raise  # SQLite gave up the whole transaction (a full disk, say): the others of this round are undone, too
-            connection.execute("ROLLBACK TO job")
-            connection.execute("RELEASE job")
-            self._begin(connection)
-            return None, unavailable(error) if isinstance(error, sqlite3.Error) else error
-        connection.execute("RELEASE job")
-        return result, None
+            raise
 
     @staticmethod
-    def _answer(jobs: list[_Job], outcomes: list[tuple[Any, BaseException | None]]) -> None:
+    def _answer(jobs: list[_Job], outcomes: list[Outcome]) -> None:
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any, BaseException | None]]] = {}
         for (_, future, loop), (result, error) in zip(jobs, outcomes, strict=True):
             by_loop.setdefault(loop, []).append((future, result, error))
