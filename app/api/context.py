@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from app.fhir.operations import Operation
 from app.security.access import SANDBOX, Access
@@ -26,13 +27,12 @@ class Context:
     operations: Sequence[Operation] = ()
     packages: Sequence[Path] = ()  # FHIR packages whose profiles $validate knows
 
-    def base(self, request: Request) -> str:
+    def base(self, scope: Scope) -> str:
         """The server's root as the caller sees it: `https://host`."""
         if self.base_url:
             return self.base_url
-        scheme = request.scope.get("scheme", "http")
-        host = request.headers.get("host", "localhost")
-        return f"{scheme}://{host}"
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"localhost")
+        return f"{scope.get('scheme', 'http')}://{host.decode('latin-1')}"
 
     async def access(self, request: Request) -> Access | None:
         """Who asks: a bearer token, or else the session cookie of a signed-in user; None if nobody is known. A wrong token is nobody."""

@@ -104,7 +104,7 @@ class Call:
     @property
     def base(self) -> str:
         """The FHIR base URL as the caller addresses it."""
-        return f"{self.context.base(self.request)}/fhir"
+        return f"{self.context.base(self.scope)}/fhir"
 
     async def body(self) -> bytes:
         """The whole body. Raises TooLarge, BodyTimeout, UnsupportedMedia."""

@@ -46,7 +46,7 @@ class Documentation:
             "documentation.html",
             statement=statement,
             rest=rest,
-            base=f"{self._context.base(request)}/fhir",
+            base=f"{self._context.base(request.scope)}/fhir",
             often=[each for each in rest["resource"] if each["type"] in OFTEN],
             operations=_operations(rest),
             interactions=sorted({each["code"] for resource in rest["resource"] for each in resource["interaction"]}),
@@ -61,7 +61,7 @@ class Documentation:
         resource = next((each for each in statement["rest"][0]["resource"] if each["type"] == wanted), None)
         if resource is None:
             raise NotFound("This server has no such resource type.")
-        return render(request, "documentation_type.html", resource=resource, base=f"{self._context.base(request)}/fhir")
+        return render(request, "documentation_type.html", resource=resource, base=f"{self._context.base(request.scope)}/fhir")
 
     async def _statement(self, request: Request) -> dict[str, Any]:
         """The CapabilityStatement, asked of this very application."""

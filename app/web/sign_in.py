@@ -67,7 +67,7 @@ class SignIn:
             return _form(request, back, name[:200], sentences)
         access = await self._context.identities.access_for_session(token)
         response = RedirectResponse(back if back != "/" or access is None else home(access), 303, {"cache-control": "no-store"})
-        secure = self._context.base(request).startswith("https:")
+        secure = self._context.base(request.scope).startswith("https:")
         response.set_cookie(SESSION_COOKIE, token, httponly=True, samesite="lax", secure=secure, path="/")
         return response
 

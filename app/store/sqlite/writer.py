@@ -29,20 +29,28 @@ class Writer:
         """`counters` are only right inside a transaction of this thread."""
         self._connection = connection
         self._counters = counters
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+        self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._closed = False
         self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
     async def submit(self, work: Work) -> Any:
-        """What `work` returned, once it is durable. Raises what it raised, or Unavailable."""
+        """What `work` returned, once it is durable. Raises what it raised, or Unavailable.
+
+        What one pass of the event loop submits is handed over together: a writer that begins with the first of them competes with the loop
+        for the interpreter, and syncs for few.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         with self._closing:  # nothing may queue behind the end, where nobody would answer it
             if self._closed:
                 raise Unavailable("The store is closed.")
-            self._jobs.put((work, future, loop))
+            gathered = self._gathered.setdefault(loop, [])
+            gathered.append((work, future, loop))
+        if len(gathered) == 1:
+            loop.call_soon(self._hand_over, loop)
         # A caller that goes away must not leave its work half told: the commit runs on, only the answer is dropped.
         return await future
 
@@ -50,25 +58,30 @@ class Writer:
         """Finish what was submitted, then end the thread. Blocks."""
         with self._closing:
             self._closed = True
+            for gathered in self._gathered.values():
+                self._jobs.put(gathered)
+            self._gathered = {}
             self._jobs.put(None)
         self._thread.join()
 
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._closing:
+            if gathered := self._gathered.pop(loop, None):
+                self._jobs.put(gathered)
+
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            jobs = [job]
-            last = False
-            while len(jobs) < MAX_ROUND:
+        last = False
+        while not last and (jobs := self._jobs.get()) is not None:
+            while len(jobs) < MAX_ROUND and not last:
                 try:
-                    another = self._jobs.get_nowait()
+                    more = self._jobs.get_nowait()
                 except queue.Empty:
                     break
-                if another is None:
-                    last = True
-                    break
-                jobs.append(another)
-            self._answer(jobs, self._round(jobs))
-            if last:
-                break
+                last = more is None
+                jobs += more or ()
+            for start in range(0, len(jobs), MAX_ROUND):
+                some = jobs[start : start + MAX_ROUND]
+                self._answer(some, self._round(some))
         self._connection.close()
 
     def _round(self, jobs: list[_Job]) -> list[Outcome]:
