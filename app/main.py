@@ -64,10 +64,11 @@ def services(store: Store, settings: Settings) -> list[Service]:
 def calm_the_collector() -> None:
     """The tables of the standard live as long as the process, and a Bundle makes tens of thousands of objects that are no garbage yet.
 
-    Python's collector would walk the first again and again, and the second every 700: a quarter of the time of a large transaction.
+    Python's collector would walk the first again and again, and the second every 700: a quarter of the time of a large transaction. Nor may it
+    wait too long: what drivers leave in cycles would otherwise pile up for an hour before the first look, and seem a leak.
     """
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(5_000, 20, 100)
 
 
 def calm_the_allocator() -> None:
