@@ -90,6 +90,32 @@ async def test_what_one_pass_submits_is_one_round(tmp_path: Path, monkeypatch: p
     await store.close()
 
 
+async def test_large_commits_do_not_pile_up_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = await empty(tmp_path, "s")
+    sizes, write = [], tables.write
+    monkeypatch.setattr(
+        tables, "write", lambda c, current, versions: (sizes.append(len(versions)), write(c, current, versions))[1]
+    )
+    wanted = [[Put(patient(f"p{n % 700}", f"N{bundle}")) for n in range(300)] for bundle in range(6)]
+    await asyncio.gather(*(store.commit(SYSTEM, writes) for writes in wanted))
+    assert sum(sizes) == 1800 and max(sizes) < rounds.MOST + 300
+    assert await store.check() == []
+    await store.close()
+
+
+async def test_what_was_submitted_before_the_end_is_committed(tmp_path: Path) -> None:
+    """Also what was not handed over to the writer yet."""
+    store = await empty(tmp_path, "s")
+    committing = [asyncio.create_task(store.commit(SYSTEM, [Put(patient(f"p{n}"))])) for n in range(10)]
+    await asyncio.sleep(0)
+    assert store._writer._gathered
+    store._close()
+    assert all(isinstance(one, list) for one in await asyncio.gather(*committing))
+    again = await open_test_store(tmp_path / "s")
+    assert await again.feed_head() == 10
+    await again.close()
+
+
 async def test_one_that_cannot_be_written_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = await empty(tmp_path, "s")
     write = tables.write

@@ -18,6 +18,7 @@ from app.store.sqlite.transaction import Counters, Current, Name, Prepared, Tran
 
 Outcome = tuple[Any, BaseException | None]  # the result, or the error
 _PLAIN = (Prepared, Delete, Share)
+MOST = 500  # versions that wait in memory to be written: sixty-four large transactions must not
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Round:
         for work in works:
             if isinstance(work, Commit) and work.plain:
                 outcomes.append(self._decided(work))
+                if len(self._versions) >= MOST:
+                    self._write()
             else:
                 self._write()
                 outcomes.append(self._alone(work))
