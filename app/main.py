@@ -5,7 +5,6 @@ Invariants: nothing is served before the store is open; on the way down requests
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import re
 import sys
@@ -29,7 +28,6 @@ from app.store import definitions
 from app.store.open import open_store
 from app.store.protocol import Hook, Store
 
-_M_ARENA_MAX = -8  # of glibc's malloc.h
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}").fullmatch  # as the path convertor of the facade has it
 
 
@@ -69,15 +67,6 @@ def calm_the_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(5_000, 20, 100)
-
-
-def calm_the_allocator() -> None:
-    """glibc gives each thread a heap of its own, and what threads come and go on a busy day leaves memory behind in each of them.
-
-    Python's own lock lets one thread at a time ask for memory anyhow, so two heaps are enough. Elsewhere than on glibc nothing is done.
-    """
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 class Application(FastAPI):
@@ -132,7 +121,6 @@ class Application(FastAPI):
 def create(settings: Settings | None = None) -> FastAPI:
     """The ASGI application. Workers call it without arguments and read their settings from the environment."""
     settings = settings or Settings()
-    calm_the_allocator()
     logs.configure(settings.log_level)
     # The event loop gives up the GIL at every store read and XML parse; it must not wait the default 5 ms to get it back from the writer.
     sys.setswitchinterval(0.001)

@@ -44,6 +44,11 @@ def unavailable(error: sqlite3.Error) -> Unavailable:
     return Unavailable(_REASONS.get(code, f"The store failed ({getattr(error, 'sqlite_errorname', type(error).__name__)})."))
 
 
+def told(error: BaseException) -> BaseException:
+    """What the caller hears of it: an error of SQLite as `unavailable`, any other as it is."""
+    return unavailable(error) if isinstance(error, sqlite3.Error) else error
+
+
 class Moment:
     """Reads by id that the event loop makes in one pass share a snapshot: the file locks of a snapshot cost as much as such a read.
 

@@ -12,7 +12,7 @@ from typing import Any
 from app.security.access import Access
 from app.store.protocol import Delete, Guard, Share, Stored, Write
 from app.store.sqlite import tables
-from app.store.sqlite.connection import unavailable
+from app.store.sqlite.connection import told
 from app.store.sqlite.rows import Row
 from app.store.sqlite.transaction import Counters, Current, Name, Prepared, Transaction, lookup
 
@@ -92,7 +92,7 @@ class Round:
             if not self._connection.in_transaction:
                 raise  # SQLite gave up the whole transaction
             self._counters.rid, self._counters.seq = before
-            return None, _told(error)
+            return None, told(error)
         self._current |= transaction.current
         self._versions += transaction.versions
         return results, None
@@ -112,7 +112,7 @@ class Round:
             connection.execute("ROLLBACK TO job")
             connection.execute("RELEASE job")
             self._counters.load(connection)
-            return None, _told(error)
+            return None, told(error)
         connection.execute("RELEASE job")
         return result, None
 
@@ -121,7 +121,3 @@ class Round:
         results = transaction.run(commit.guards, commit.writes)
         tables.write(self._connection, transaction.current.values(), transaction.versions)
         return results
-
-
-def _told(error: Exception) -> Exception:
-    return unavailable(error) if isinstance(error, sqlite3.Error) else error

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from app.fhir.errors import Unavailable
-from app.store.sqlite.connection import unavailable
+from app.store.sqlite.connection import told, unavailable
 from app.store.sqlite.round import Outcome, Round, Work
 from app.store.sqlite.transaction import Counters
 
@@ -97,8 +97,7 @@ class Writer:
         try:
             return self._transaction(lambda round: round.apart(works))
         except BaseException as error:
-            told = unavailable(error) if isinstance(error, sqlite3.Error) else error
-            return [(None, told)] * len(works)
+            return [(None, told(error))] * len(works)
 
     def _transaction(self, work: Callable[[Round], list[Outcome]]) -> list[Outcome]:
         connection = self._connection
