@@ -7,6 +7,7 @@ stored counts; R4's own codes keep their meaning; a search parameter is offered 
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -59,7 +60,8 @@ async def load(store: Store) -> Indexing:
                 offered.append(resource)
     if not used:
         return Indexing(extract, default())
-    return Indexing(Extraction(default().with_custom(used)), default().with_custom(offered))
+    mark = blake2b(" ".join(f"{one['id']}/{one['meta']['versionId']}" for one in used).encode(), digest_size=8).hexdigest()
+    return Indexing(Extraction(default().with_custom(used)), default().with_custom(offered), mark)
 
 
 async def index_by_own(store: Store) -> None:
@@ -104,7 +106,10 @@ class Definitions:
 
 
 class Reindexing(Consumer):
-    """Indexes what is stored by a search parameter that came, changed or went; one process does it."""
+    """Indexes what is stored by a search parameter that came, changed or went; one process does it.
+
+    And what a process stored that had not learned of it: one that stood still, or waited long for its commit.
+    """
 
     name = "search-parameters"
     batch = 1000  # nearly all changes are none of its business
@@ -112,18 +117,32 @@ class Reindexing(Consumer):
     async def handle(self, changes: list[Change]) -> Sequence[Write]:
         """The records that say so."""
         newest = {change.id: change for change in changes if change.type == "SearchParameter"}
-        if not newest:
-            return []
-        await asyncio.sleep(SETTLE)  # what others write from now on, they index by it
-        self.store.indexing = await load(self.store)
-        types = {base for change in newest.values() for base in await self._bases(change)}
-        await _reindex(self.store, types)
+        if newest:
+            await asyncio.sleep(SETTLE)  # what others write from now on, they index by it
+            self.store.indexing = await load(self.store)
+            types = {base for change in newest.values() for base in await self._bases(change)}
+            await _reindex(self.store, types)
+        await self._late(changes)
         return [
             DeleteRecord(READY, change.id)
             if change.action == "delete"
             else PutRecord(Record(READY, change.id, msgspec.json.encode({"version": change.version})))
             for change in newest.values()
         ]
+
+    async def _late(self, changes: Sequence[Change]) -> None:
+        if not self._otherwise(changes):
+            return
+        self.store.indexing = await load(self.store)  # perhaps this process has not learned of it
+        if late := self._otherwise(changes):
+            await self.store.reindex_only(late)
+
+    def _otherwise(self, changes: Sequence[Change]) -> list[str]:
+        """The resources that were not indexed by what is in force here."""
+        mark = self.store.indexing.mark
+        return list(
+            dict.fromkeys(f"{each.type}/{each.id}" for each in changes if each.indexed != mark and each.action != "delete")
+        )
 
     async def _bases(self, change: Change) -> set[str]:
         """Of this version and of the one before it."""

@@ -176,6 +176,7 @@ class Change:
     version: int
     action: Literal["create", "update", "delete"]
     at: int
+    indexed: str = ""  # the mark of the `Indexing` by which its writer indexed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,7 @@ class Indexing:
 
     extract: Callable[[Mapping[str, Any]], Entries]
     parameters: SearchParameters
+    mark: str = ""  # names the parameters by which it indexes besides R4's; empty where there are none
 
 
 class Store(Protocol):
@@ -269,6 +271,9 @@ class Store(Protocol):
 
     async def reindex(self, types: Sequence[str] = ()) -> int:
         """Make index entries anew from the resources; the number done."""
+
+    async def reindex_only(self, references: Sequence[str]) -> None:
+        """The same for these `Type/id`; what is not there or deleted is left out."""
 
     async def check(self) -> list[str]:
         """Sentences on whatever does not agree (index entries, feed, references within the store); empty is good."""

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from app.fhir.errors import NotFound, NotSupported, Unavailable
@@ -66,14 +67,18 @@ def test_an_interrupted_migration_leaves_nothing(tmp_path: Path, monkeypatch: py
 
 
 async def test_a_store_of_the_first_schema_is_indexed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an older program indexed is not what this one looks for; here it indexed nothing."""
+    old = connect(str(tmp_path / "store.db"), write=True)
     with monkeypatch.context() as then:
         then.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
-        store = await open_test_store(tmp_path)
-        await store.commit(SYSTEM, [Put(patient("a", "Angus"))])
-        await store.close()
-    with sqlite3.connect(tmp_path / "store.db") as raw:
-        raw.execute("DELETE FROM string")  # what an older program indexed is not what this one looks for
+        schema.migrate(old)
+    raw = msgspec.json.encode(patient("a", "Angus") | {"meta": {"versionId": "1", "lastUpdated": "2026-01-01T00:00:00.000Z"}})
+    old.execute("INSERT INTO version VALUES (1, 1, 'Patient', 'a', 1, 1767225600000000, 'create', ?)", (raw,))
+    old.execute("INSERT INTO resource VALUES (1, 'Patient', 'a', 1, 1767225600000000, 0, 1, '')")
+    old.execute("INSERT INTO tally VALUES ('Patient', 1)")
+    old.close()
     store = await open_test_store(tmp_path)
+    assert [(change.id, change.indexed) for change in await store.feed(0)] == [("a", "")]
     assert [found.id for found in (await store.search(SYSTEM, Plan(("Patient",), (by_family("angus"),)))).matches] == ["a"]
     assert await store.check() == []
     assert not schema.is_stale(sqlite3.connect(tmp_path / "store.db"))

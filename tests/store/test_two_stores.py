@@ -4,11 +4,14 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.fhir.search.query import parse
 from app.security.access import SYSTEM
-from app.store.protocol import Guard, GuardFailed, Put, PutRecord, Record, RecordConflict, Store
+from app.store import definitions
+from app.store.protocol import Delete, Guard, GuardFailed, Put, PutRecord, Record, RecordConflict, Store
 from tests.contract.builders import by_identifier, identified, patient
 from tests.support import open_mongo_store, open_test_store
 
@@ -71,3 +74,61 @@ async def test_a_page_link_of_one_works_at_the_other(pair: tuple[Store, Store]) 
     first = await pair[0].search(SYSTEM, plan)
     second = await pair[1].search(SYSTEM, dataclasses.replace(plan, cursor=first.cursor))
     assert [stored.id for stored in (*first.matches, *second.matches)] == ["p0", "p1", "p2", "p3"]
+
+
+async def test_what_was_indexed_before_a_parameter_was_known_is_indexed_again(
+    pair: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`slow` stood still while the parameter came: what it stores is in the answer all the same, once the feed has been read."""
+    monkeypatch.setattr(definitions, "SETTLE", 0.0)
+    here, slow = pair
+    reindexing = definitions.Reindexing(here)
+    await here.commit(SYSTEM, [Put(_BY_NICKNAME)])
+    await reindexing.drain()
+    here.indexing = await definitions.load(here)
+    await here.commit(SYSTEM, [Put(_nicknamed("quick"))])
+    await slow.commit(SYSTEM, [Put(_nicknamed("late")), Put(_nicknamed("gone"))])
+    await slow.commit(SYSTEM, [Delete("Patient", "gone")])
+    assert await _named_so(here) == ["quick"]
+    assert await here.check() != []
+    await reindexing.drain()
+    assert await _named_so(here) == ["late", "quick"]
+    assert await here.check() == []
+
+
+async def test_a_process_that_learns_of_a_parameter_last_spoils_nothing(
+    pair: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer itself runs where the parameter is not known yet."""
+    monkeypatch.setattr(definitions, "SETTLE", 0.0)
+    here, slow = pair
+    await here.commit(SYSTEM, [Put(_BY_NICKNAME)])
+    await definitions.Reindexing(here).drain()
+    here.indexing = await definitions.load(here)
+    await here.commit(SYSTEM, [Put(_nicknamed("quick"))])
+    await definitions.Reindexing(slow).drain()
+    assert await _named_so(here) == ["quick"]
+    assert await here.check() == []
+
+
+_BY_NICKNAME = {
+    "resourceType": "SearchParameter",
+    "id": "nick",
+    "url": "http://example.org/fhir/SearchParameter/nick",
+    "name": "nick",
+    "status": "active",
+    "description": "By what the child is called",
+    "code": "nick",
+    "base": ["Patient"],
+    "type": "string",
+    "expression": "Patient.name.where(use = 'nickname').given",
+}
+
+
+def _nicknamed(id: str) -> dict[str, Any]:
+    return {"resourceType": "Patient", "id": id, "name": [{"use": "nickname", "given": ["Bean"]}]}
+
+
+async def _named_so(store: Store) -> list[str]:
+    plan = parse(("Patient",), [("nick", "Bean")], base_url="http://x", strict=True, parameters=store.indexing.parameters)
+    return sorted(found.id for found in (await store.search(SYSTEM, plan)).matches)

@@ -44,7 +44,7 @@ class Feed:
     async def changes(self, after: int, limit: int) -> list[Change]:
         """Changes numbered above `after`, in order."""
         await self.number()
-        fields = dict.fromkeys(("seq", "r", "v", "a", "u"), 1)
+        fields = dict.fromkeys(("seq", "r", "v", "a", "u", "x"), 1)
         found = self._db.version.find({"seq": {"$gt": after}}, fields).sort("seq", 1).limit(limit)
         return [_change(one) async for one in found]
 
@@ -135,4 +135,4 @@ class Feed:
 
 def _change(version: Document) -> Change:
     type, _, id = version["r"].partition("/")
-    return Change(version["seq"], type, id, version["v"], version["a"], int(version["u"]))
+    return Change(version["seq"], type, id, version["v"], version["a"], int(version["u"]), version.get("x", ""))

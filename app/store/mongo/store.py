@@ -145,8 +145,8 @@ class MongoStore:
         return results
 
     def _prepare(self, writes: Sequence[Write]) -> list[Write | Prepared]:
-        extract = self.indexing.extract
-        return [prepare(write, extract) if isinstance(write, Put) else write for write in writes]
+        indexing = self.indexing
+        return [prepare(write, indexing) if isinstance(write, Put) else write for write in writes]
 
     async def _round(self, jobs: list[Job]) -> None:
         """All in one transaction; where that cannot be for something in one of them, each alone, so that no job fails for another's sake."""
@@ -277,6 +277,11 @@ class MongoStore:
         """See the protocol."""
         with translated():
             return await upkeep.reindex(self._db, self.indexing.extract, types)
+
+    async def reindex_only(self, references: Sequence[str]) -> None:
+        """See the protocol."""
+        with translated():
+            await upkeep.reindex_only(self._db, self.indexing.extract, references)
 
     async def check(self) -> list[str]:
         """See the protocol."""

@@ -18,15 +18,27 @@ from pymongo.asynchronous.database import AsyncDatabase
 from app.clock import instant
 from app.fhir.codec import decode
 from app.fhir.errors import FHIRError, Forbidden, NotFound
-from app.fhir.search.types import Entries
 from app.security.access import Access
 from app.store.mongo import claims, records
 from app.store.mongo.search import Search
 from app.store.mongo.words import Document, words_of
-from app.store.protocol import Delete, DeleteRecord, Guard, GuardFailed, Put, PutRecord, Share, Stored, VersionConflict, Write
+from app.store.protocol import (
+    Delete,
+    DeleteRecord,
+    Guard,
+    GuardFailed,
+    Indexing,
+    Put,
+    PutRecord,
+    Share,
+    Stored,
+    VersionConflict,
+    Write,
+)
 from app.store.rules import body_of, check_version, name_of, owners_after, patients_of, require_own, same, sees, whole
 
 HEAD = ("t", "v", "u", "o", "n", "w", "a")
+Action = Literal["create", "update", "delete"]
 EMPTY: Document = {"k": [], "s": [], "d": [], "q": [], "c": [], "lo": {}, "hi": {}}
 
 
@@ -40,13 +52,14 @@ class Prepared:
     body: bytes
     words: Document
     patients: frozenset[str]
+    indexed: str  # by what; see `Change`
 
 
-def prepare(put: Put, extract: Callable[[Mapping[str, Any]], Entries]) -> Prepared:
+def prepare(put: Put, indexing: Indexing) -> Prepared:
     """The expensive part of a Put. Raises Invalid where type or id is missing."""
     type, id = name_of(put.resource)
-    entries = extract(put.resource)
-    return Prepared(put, type, id, body_of(put.resource), words_of(type, entries), patients_of(entries))
+    entries = indexing.extract(put.resource)
+    return Prepared(put, type, id, body_of(put.resource), words_of(type, entries), patients_of(entries), indexing.mark)
 
 
 @dataclass(slots=True)
@@ -91,7 +104,7 @@ class _Current:
     first: int  # order of its first version: where it stands in a search without `_sort`
     deleted: bool
     owners: frozenset[str]
-    action: Literal["create", "update", "delete"]
+    action: Action
     raw: bytes | None = None
     words: Document | None = None  # what to index at the end; None: leave the index alone
     new: bool = False
@@ -242,9 +255,11 @@ class Round:
             found = self.current[f"{type}/{id}"] = _Current(type, id, 0, 0, 0, 0, True, owners, "create", new=True)
         found.owners_changed = found.owners_changed or (owners != found.owners and not found.new)
         found.deleted, found.owners, found.words = False, owners, prepared.words
-        return self._next(
-            found, "update" if live else "create", lambda version: whole(put.resource, prepared.body, version, instant(self.at))
-        )
+        action: Action = "update" if live else "create"
+        made = self._next(found, action, lambda version: whole(put.resource, prepared.body, version, instant(self.at)))
+        if prepared.indexed:
+            self.versions[-1]["x"] = prepared.indexed
+        return made
 
     def _delete(self, access: Access, delete: Delete) -> Stored | None:
         name = f"{delete.type}/{delete.id}"
@@ -268,7 +283,7 @@ class Round:
             found.owners |= share.owners
             found.owners_changed = True
 
-    def _next(self, found: _Current, action: Literal["create", "update", "delete"], made: Callable[[int], bytes]) -> Stored:
+    def _next(self, found: _Current, action: Action, made: Callable[[int], bytes]) -> Stored:
         found.version += 1
         found.updated, found.order, found.action, found.dirty = self.at, self.last, action, True
         found.first = found.first or self.last
@@ -290,7 +305,7 @@ class Round:
         return self._stored(found, found.raw, action)
 
     @staticmethod
-    def _stored(found: _Current, raw: bytes, action: Literal["create", "update", "delete"]) -> Stored:
+    def _stored(found: _Current, raw: bytes, action: Action) -> Stored:
         deleted = action == "delete"
         return Stored(found.type, found.id, found.version, found.updated, raw, found.owners, deleted=deleted, action=action)
 

@@ -20,6 +20,7 @@ from app.store.rules import intact
 PAGE = 500
 MAX_FINDINGS = 1000
 INDEXED = ("k", "s", "d", "q", "c", "lo", "hi")
+_TO_INDEX = {"v": 1, "t": 1, "raw": 1}
 
 Extract = Callable[[Mapping[str, Any]], Entries]
 
@@ -55,17 +56,28 @@ async def reindex(db: AsyncDatabase[Document], extract: Extract, types: Sequence
     done, after = 0, ""
     while True:
         where = all_of([{"_id": {"$gt": after}}, _living(types)])
-        page = await db.resource.find(where, {"v": 1, "t": 1, "raw": 1}).sort("_id", 1).hint("_id_").limit(PAGE).to_list()
+        page = await db.resource.find(where, _TO_INDEX).sort("_id", 1).hint("_id_").limit(PAGE).to_list()
         if not page:
             return done
-        changes = [
-            UpdateOne({"_id": one["_id"], "v": one["v"]}, {"$set": words_of(one["t"], extract(decode(one["raw"])))})
-            for one in page
-            if _intact(one["_id"], one)  # the others are no worse for one that is not; the check tells
-        ]
-        if changes:
-            await db.resource.bulk_write(changes, ordered=False)
+        await _index_anew(db, extract, page)
         done, after = done + len(page), page[-1]["_id"]
+
+
+async def reindex_only(db: AsyncDatabase[Document], extract: Extract, references: Sequence[str]) -> None:
+    """Index these `Type/id` anew."""
+    for start in range(0, len(references), PAGE):
+        where = all_of([{"_id": {"$in": list(references[start : start + PAGE])}}, _living(())])
+        await _index_anew(db, extract, await db.resource.find(where, _TO_INDEX).to_list())
+
+
+async def _index_anew(db: AsyncDatabase[Document], extract: Extract, page: Sequence[Document]) -> None:
+    changes = [
+        UpdateOne({"_id": one["_id"], "v": one["v"]}, {"$set": words_of(one["t"], extract(decode(one["raw"])))})
+        for one in page
+        if _intact(one["_id"], one)  # the others are no worse for one that is not; the check tells
+    ]
+    if changes:
+        await db.resource.bulk_write(changes, ordered=False)
 
 
 async def check(db: AsyncDatabase[Document], session: AsyncClientSession, extract: Extract) -> list[str]:

@@ -45,7 +45,7 @@ def adopt(connection: sqlite3.Connection, counters: Counters, extract: Extract, 
         known = last.get((one.type, one.id))
         rid = known[0] if known else _rid(connection, counters, one)
         connection.execute(
-            "INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO version (seq, rid, type, id, version, updated, action, raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (one.seq, rid, one.type, one.id, one.version, one.updated, one.action, one.raw),
         )
         last[one.type, one.id] = rid, one

@@ -135,6 +135,11 @@ def _second(connection: sqlite3.Connection) -> None:
     mark_stale(connection)
 
 
+def _third(connection: sqlite3.Connection) -> None:
+    """Each version says by which of the site's parameters its writer indexed it. Those that are there were indexed by all."""
+    connection.execute("ALTER TABLE version ADD COLUMN indexed TEXT NOT NULL DEFAULT ''")
+
+
 def mark_stale(connection: sqlite3.Connection) -> None:
     """The index is to be made anew before the store answers."""
     connection.execute("INSERT OR REPLACE INTO setting VALUES ('stale', '1')")
@@ -150,7 +155,7 @@ def mark_fresh(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM setting WHERE name = 'stale'")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

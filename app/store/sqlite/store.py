@@ -211,8 +211,8 @@ class SQLiteStore:
         return results
 
     def _prepare(self, writes: Sequence[Write]) -> list[Write | Prepared]:
-        extract = self.indexing.extract
-        return [prepare(write, extract) if isinstance(write, Put) else write for write in writes]
+        indexing = self.indexing
+        return [prepare(write, indexing) if isinstance(write, Put) else write for write in writes]
 
     # ---- change feed
 
@@ -220,7 +220,8 @@ class SQLiteStore:
         """See the protocol."""
         with translated():
             rows = self._reading.execute(
-                "SELECT seq, type, id, version, action, updated FROM version WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+                "SELECT seq, type, id, version, action, updated, indexed FROM version WHERE seq > ? ORDER BY seq LIMIT ?",
+                (after, limit),
             )
             return [Change(*row) for row in rows]
 
@@ -323,6 +324,11 @@ class SQLiteStore:
             if not number:
                 return done
             done += number
+
+    async def reindex_only(self, references: Sequence[str]) -> None:
+        """See the protocol."""
+        extract = self.indexing.extract
+        await self._writer.submit(lambda connection: upkeep.reindex_only(connection, extract, references))
 
     async def check(self) -> list[str]:
         """See the protocol."""

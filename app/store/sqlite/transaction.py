@@ -5,7 +5,7 @@ each version takes the next number of the feed.
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal
@@ -13,9 +13,20 @@ from typing import Any, Literal
 from app.clock import instant
 from app.fhir.codec import decode
 from app.fhir.errors import Forbidden, NotFound
-from app.fhir.search.types import Entries
 from app.security.access import Access
-from app.store.protocol import Delete, DeleteRecord, Guard, GuardFailed, Put, PutRecord, Share, Stored, VersionConflict, Write
+from app.store.protocol import (
+    Delete,
+    DeleteRecord,
+    Guard,
+    GuardFailed,
+    Indexing,
+    Put,
+    PutRecord,
+    Share,
+    Stored,
+    VersionConflict,
+    Write,
+)
 from app.store.rules import body_of, check_version, name_of, owners_after, patients_of, require_own, same, sees, whole
 from app.store.sqlite import records
 from app.store.sqlite.rows import Row, Rows, pieces, rows_of
@@ -35,14 +46,15 @@ class Prepared:
     body: bytes
     rows: Rows
     patients: frozenset[str]
+    indexed: str  # by what; see `Change`
 
 
-def prepare(put: Put, extract: Callable[[Mapping[str, Any]], Entries]) -> Prepared:
+def prepare(put: Put, indexing: Indexing) -> Prepared:
     """The expensive part of a Put. Raises Invalid where type or id is missing."""
     resource = put.resource
     type, id = name_of(resource)
-    entries = extract(resource)
-    return Prepared(put, type, id, body_of(resource), rows_of(type, entries), patients_of(entries))
+    entries = indexing.extract(resource)
+    return Prepared(put, type, id, body_of(resource), rows_of(type, entries), patients_of(entries), indexing.mark)
 
 
 @dataclass(slots=True)
@@ -165,7 +177,7 @@ class Transaction:
         found.rows = prepared.rows
         found.raw = whole(put.resource, prepared.body, found.version, self.stamp)
         action: Literal["create", "update"] = "update" if live else "create"
-        self._number(found, action, found.raw)
+        self._number(found, action, found.raw, prepared.indexed)
         return self._stored(found, found.raw, action)
 
     def _delete(self, delete: Delete) -> Stored | None:
@@ -228,11 +240,11 @@ class Transaction:
             found.raw = bytes(self.connection.execute("SELECT raw FROM version WHERE seq = ?", (found.seq,)).fetchone()[0])
         return found.raw
 
-    def _number(self, found: Current, action: str, raw: bytes) -> None:
+    def _number(self, found: Current, action: str, raw: bytes, indexed: str = "") -> None:
         self.counters.seq += 1
         found.seq = self.counters.seq
         found.dirty = True
-        self.versions.append((found.seq, found.rid, found.type, found.id, found.version, self.at, action, raw))
+        self.versions.append((found.seq, found.rid, found.type, found.id, found.version, self.at, action, raw, indexed))
 
     @staticmethod
     def _stored(found: Current, raw: bytes, action: Literal["create", "update", "delete"]) -> Stored:

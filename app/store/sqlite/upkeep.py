@@ -12,13 +12,16 @@ from app.store.protocol import Stored
 from app.store.rules import intact
 from app.store.sqlite.clauses import Clauses
 from app.store.sqlite.conditions import all_of
-from app.store.sqlite.rows import TABLES, rows_of
+from app.store.sqlite.rows import TABLES, Row, rows_of
 from app.store.sqlite.search import STORED, stored
 
 PAGE = 500
 MAX_FINDINGS = 1000
 
 Extract = Callable[[Mapping[str, Any]], Entries]
+
+_LIVING = """SELECT r.rid, r.type, r.id, r.version, v.raw
+FROM resource r CROSS JOIN version v ON v.seq = r.seq WHERE r.deleted = 0"""
 
 
 def scan(connection: sqlite3.Connection, access: Access, types: Sequence[str], after: int) -> list[tuple[int, Stored]]:
@@ -48,11 +51,19 @@ def counts(connection: sqlite3.Connection, access: Access) -> dict[str, int]:
 def reindex(connection: sqlite3.Connection, extract: Extract, types: Sequence[str], after: int) -> tuple[int, int]:
     """Index the next `PAGE` resources anew; how many, and the last `rid`."""
     kind = f" AND r.type IN ({', '.join('?' * len(types))})" if types else ""
-    rows = connection.execute(
-        f"SELECT r.rid, r.type, r.id, r.version, v.raw FROM resource r CROSS JOIN version v ON v.seq = r.seq"
-        f" WHERE r.rid > ? AND r.deleted = 0{kind} ORDER BY r.rid LIMIT ?",
-        (after, *types, PAGE),
-    ).fetchall()
+    rows = connection.execute(f"{_LIVING} AND r.rid > ?{kind} ORDER BY r.rid LIMIT ?", (after, *types, PAGE)).fetchall()
+    _index_anew(connection, extract, rows)
+    return len(rows), rows[-1][0] if rows else after
+
+
+def reindex_only(connection: sqlite3.Connection, extract: Extract, references: Sequence[str]) -> None:
+    """Index these `Type/id` anew."""
+    for reference in references:
+        type, _, id = reference.partition("/")
+        _index_anew(connection, extract, connection.execute(f"{_LIVING} AND r.type = ? AND r.id = ?", (type, id)).fetchall())
+
+
+def _index_anew(connection: sqlite3.Connection, extract: Extract, rows: Sequence[Row]) -> None:
     for rid, type, id, version, raw in rows:
         if not intact(raw, type, id, version):
             continue  # the others are no worse for it; the check tells
@@ -62,7 +73,6 @@ def reindex(connection: sqlite3.Connection, extract: Extract, types: Sequence[st
             connection.executemany(
                 f"INSERT INTO {table} VALUES (?{', ?' * width})", [(rid, *row) for row in getattr(made, table)]
             )
-    return len(rows), rows[-1][0] if rows else after
 
 
 def check(connection: sqlite3.Connection, extract: Extract) -> list[str]:
