@@ -1,7 +1,7 @@
 """create, update, patch and delete as routes: headers in, headers out."""
 
 from app.api.endpoint import ENTRY_BODY, Call
-from app.api.negotiate import version_of
+from app.api.negotiate import version_of, version_wanted
 from app.api.patch import Change, change_in, change_of, patch, patch_where
 from app.api.respond import Reply, location, represent, represent_value, version_headers
 from app.api.types import known
@@ -12,6 +12,10 @@ from app.fhir.errors import BadRequest, Issue, operation_outcome
 def _if_match(call: Call) -> int | None:
     header = call.header("if-match")
     return None if header is None else version_of(header, "If-Match")
+
+
+def _wanted(call: Call) -> int | None:
+    return version_wanted(call.header("if-match"), call.header("if-none-match"), ("If-Match", "If-None-Match"))
 
 
 def written(call: Call, done: Done) -> Reply:
@@ -41,7 +45,7 @@ async def put(call: Call) -> Reply:
     """update, of what is there or not."""
     type = known(call.path["type"])
     resource = await call.resource()
-    return written(call, await update(call.context, call.access, type, call.path["id"], resource, if_version=_if_match(call)))
+    return written(call, await update(call.context, call.access, type, call.path["id"], resource, if_version=_wanted(call)))
 
 
 async def put_where(call: Call) -> Reply:
@@ -49,7 +53,7 @@ async def put_where(call: Call) -> Reply:
     type = known(call.path["type"])
     resource = await call.resource()
     query = _condition(call)
-    done = await update_where(call.context, call.access, type, query, resource, if_version=_if_match(call), base=call.base)
+    done = await update_where(call.context, call.access, type, query, resource, if_version=_wanted(call), base=call.base)
     return written(call, done)
 
 

@@ -113,6 +113,15 @@ def version_of(header: str, name: str) -> int:
     return int(match[1])
 
 
+def version_wanted(if_match: str | None, if_none_match: str | None, names: tuple[str, str]) -> int | None:
+    """What a PUT wants to find: None whatever is there; 0 nothing (`If-None-Match: *`); n that version. Raises BadRequest."""
+    if if_none_match is None:
+        return None if if_match is None else version_of(if_match, names[0])
+    if if_match is not None or if_none_match.strip() != "*":
+        raise BadRequest(f"{names[1]} of a PUT is '*', for \"only if it is not there\", and stands without {names[0]}.")
+    return 0
+
+
 @lru_cache(maxsize=4096)
 def _http_date(seconds: int) -> str:
     return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)

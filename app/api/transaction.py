@@ -11,7 +11,7 @@ from typing import Any
 from app.api.conditional import find, settle
 from app.api.context import Context
 from app.api.entries import ORDER, Entry, check_write, read_entries
-from app.api.negotiate import version_of
+from app.api.negotiate import version_wanted
 from app.api.patch import change_in, changed, permit
 from app.api.write import checked_id, checked_type, joined
 from app.fhir.definitions import r4
@@ -195,8 +195,7 @@ async def _collect(context: Context, access: Access, entries: Sequence[Entry], d
         match = decided.found.get(entry.index)
         identity = decided.identity.get(entry.index)
         try:
-            if_match = entry.request.get("ifMatch")
-            if_version = version_of(str(if_match), "ifMatch") if if_match else None
+            if_version = _wanted(entry)
             if entry.method == "DELETE":
                 if identity is not None:
                     decided.place[entry.index] = len(decided.writes)
@@ -216,6 +215,12 @@ async def _collect(context: Context, access: Access, entries: Sequence[Entry], d
         except FHIRError as error:
             raise entry.located(error) from error
     await _join(context, access, entries, decided)
+
+
+def _wanted(entry: Entry) -> int | None:
+    """As `Put.if_version`."""
+    if_match, if_none_match = (str(said) if (said := entry.request.get(name)) else None for name in ("ifMatch", "ifNoneMatch"))
+    return version_wanted(if_match, if_none_match if entry.method == "PUT" else None, ("ifMatch", "ifNoneMatch"))
 
 
 async def _join(context: Context, access: Access, entries: Sequence[Entry], decided: _Decided) -> None:
@@ -242,10 +247,11 @@ async def _stale(
 ) -> FHIRError:
     """The same error at the entry whose If-Match does not hold; with none to blame, what a hook or a patch read was overtaken: decide again."""
     for entry in entries:
-        if not entry.request.get("ifMatch") or entry.index not in decided.identity:
+        wanted = _wanted(entry)
+        if wanted is None or entry.index not in decided.identity:
             continue
         current = await context.store.read_many(access, [decided.identity[entry.index]])
-        if [stored.version for stored in current] != [version_of(str(entry.request["ifMatch"]), "ifMatch")]:
+        if (current[0].version if current else 0) != wanted:
             return entry.located(error)
     return GuardFailed("Others were faster.") if context.hooks or decided.patched else error
 

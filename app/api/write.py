@@ -105,7 +105,10 @@ async def create(
 async def update(
     context: Context, access: Access, type: str, id: str, resource: dict[str, Any], *, if_version: int | None = None
 ) -> Done:
-    """The resource under this id from now on, whether it was there or not. The same content again makes no new version."""
+    """The resource under this id from now on, whether it was there or not. The same content again makes no new version.
+
+    `if_version` as in `Put`: 0 for "only if it is not there".
+    """
     require(access, type, "u")
     checked_type(resource, type)
     checked_id(id, f"{type}.id")
@@ -113,7 +116,13 @@ async def update(
         told = f"has the id '{str(resource['id'])[:64]}'" if "id" in resource else "has no id"
         raise BadRequest(f"The URL says {type}/{id}, but the body {told}.", expression=f"{type}.id")
     check(resource)
-    return await settle(lambda: put(context, access, Put(resource, if_version=if_version, unchanged_ok=True), []))
+
+    async def attempt() -> Done:
+        if if_version == 0 and await context.store.read_many(access, [f"{type}/{id}"]):
+            raise PreconditionFailed(f"{type}/{id} is there already.")
+        return await put(context, access, Put(resource, if_version=if_version, unchanged_ok=True), [])
+
+    return await settle(attempt)
 
 
 async def update_where(
@@ -142,6 +151,8 @@ async def update_where(
                 raise PreconditionFailed("If-Match names a version, but nothing matches the condition.")
             new = resource if "id" in resource else {**resource, "id": new_id()}
             return await put(context, access, Put(new, if_version=0), [guard])
+        if if_version == 0:
+            raise PreconditionFailed(f"The condition matches {match.reference}: it is there already.")
         if resource.get("id", match.id) != match.id:
             raise BadRequest(f"The condition matches {match.reference}, but the body has another id.", expression=f"{type}.id")
         return await put(context, access, Put({**resource, "id": match.id}, if_version=if_version, unchanged_ok=True), [guard])

@@ -67,6 +67,17 @@ async def test_all_or_none(fhir: httpx.AsyncClient) -> None:
     assert await total(fhir, "Patient") == 0
 
 
+async def test_only_if_it_is_not_there(fhir: httpx.AsyncClient) -> None:
+    put = entry("PUT", "Patient/a", patient(id="a"), ifNoneMatch="*")
+    for kind, first, again in (("transaction", ["201"], 412), ("batch", ["412"], 200)):
+        made = await fhir.post("", json=bundle(kind, put))
+        assert statuses(made) == first, made.text
+        refused = await fhir.post("", json=bundle(kind, entry("POST", "Patient", patient()), put))
+        assert refused.status_code == again, refused.text
+        assert kind == "batch" or "entry[1]" in refused.text
+    assert await total(fhir, "Patient") == 2
+
+
 async def test_a_failed_condition_keeps_its_status(fhir: httpx.AsyncClient) -> None:
     for _ in range(2):
         await fhir.post("/Patient", json=patient(active=True))

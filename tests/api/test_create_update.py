@@ -48,6 +48,26 @@ async def test_if_match_guards_an_update_and_a_delete(fhir: httpx.AsyncClient) -
     assert (await fhir.put("/Patient/a", json=patient(id="a"), headers={"if-match": "x"})).status_code == 400
 
 
+ONLY_NEW = {"if-none-match": "*"}
+
+
+async def test_if_none_match_makes_only_what_is_not_there(fhir: httpx.AsyncClient) -> None:
+    assert (await fhir.put("/Patient/a", json=patient(id="a"), headers=ONLY_NEW)).status_code == 201
+    refused = await fhir.put("/Patient/a", json=patient(id="a", active=True), headers=ONLY_NEW)
+    assert refused.status_code == 412 and "there already" in refused.text
+    await fhir.delete("/Patient/a")
+    assert (await fhir.put("/Patient/a", json=patient(id="a", active=True), headers=ONLY_NEW)).status_code == 201
+    assert (await fhir.put("/Patient?active=true", json=patient(), headers=ONLY_NEW)).status_code == 412
+    assert (await fhir.put("/Patient?active=false", json=patient(active=False), headers=ONLY_NEW)).status_code == 201
+    for headers in ({"if-none-match": 'W/"1"'}, ONLY_NEW | {"if-match": 'W/"1"'}):
+        assert (await fhir.put("/Patient/a", json=patient(id="a"), headers=headers)).status_code == 400
+
+
+async def test_of_many_that_make_it_only_if_it_is_not_there_one_does(fhir: httpx.AsyncClient) -> None:
+    racing = [fhir.put("/Patient/a", json=patient(id="a", multipleBirthInteger=n), headers=ONLY_NEW) for n in range(1, 21)]
+    assert sorted(r.status_code for r in await asyncio.gather(*racing)) == [201] + [412] * 19
+
+
 async def test_of_many_updates_of_one_version_one_wins(fhir: httpx.AsyncClient) -> None:
     await fhir.put("/Patient/a", json=patient(id="a"))
     racing = [

@@ -47,6 +47,17 @@ async def test_put_post_batch_and_transaction_all_make_the_case(surgeon: httpx.A
     assert await procedures(surgeon) == made
 
 
+async def test_what_must_not_be_there_yet_is_refused_as_such(surgeon: httpx.AsyncClient) -> None:
+    response, only_new = record("child", id="qr"), {"if-none-match": "*"}
+    put = bundle("transaction", entry("PUT", "QuestionnaireResponse/qr", response, ifNoneMatch="*"))
+    assert (await surgeon.put("/QuestionnaireResponse/qr", json=response, headers=only_new)).status_code == 201
+    for refused in (
+        await surgeon.put("/QuestionnaireResponse/qr", json=response, headers=only_new),
+        await surgeon.post("", json=put),
+    ):
+        assert refused.status_code == 412, refused.text
+
+
 async def test_a_refusing_hook_refuses_the_whole(surgeon: httpx.AsyncClient) -> None:
     wrong = record("child", id="qr") | {"subject": {"reference": "Patient/nobody"}}
     refused = await surgeon.post(
