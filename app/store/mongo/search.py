@@ -4,7 +4,7 @@ What must stay true: all that a page says comes from one snapshot; a page begins
 repeat nor hide what was there all along. Which clause leads is MongoDB's own choice among the indexes; no search scans the collection.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from itertools import chain
 from typing import Any
 
@@ -89,7 +89,7 @@ class Search:
         """Whether the plan matches just the resources `expects`, of all pages."""
         found: set[str] = set()
         where = await self.where()
-        async for row in self._rows(where, after_unsorted(None), ("n",), [("n", 1), ("_id", 1)], len(expects) + 1):
+        async for row in self._rows(where, "n", [("n", 1), ("_id", 1)], len(expects) + 1):
             found.add(row[0])
             if len(found) > len(expects):
                 return False
@@ -114,19 +114,19 @@ class Search:
         if not plan.sort:
             after = after_unsorted(last)
             order: list[tuple[str, int]] = [("n", 1), ("_id", 1)]
-            if not self._late:
-                return await self._direct(all_of([where, after]), "n", order, limit)
-            rows = [row async for row in self._rows(where, after, ("n",), order, limit)]
-        elif (field := indexed_field(plan, self.types)) and not self._late:
+            return await self._direct(all_of([where, after]), "n", order, limit)
+        if field := indexed_field(plan, self.types):
             return await self._by_index(where, field, last, limit)
-        else:
-            rows = await self._by_sorting(where, last, limit)
+        rows = await self._by_sorting(where, last, limit)
         return rows, await self._load([row[0] for row in rows])
 
     async def _direct(
         self, where: Document, field: str, order: list[tuple[str, int]], limit: int
     ) -> tuple[list[Row], list[Document]]:
-        """Rows and documents in one go, by an index that has the order."""
+        """Rows and documents by an index that has the order: in one go, where no late clause must be asked."""
+        if self._late:
+            rows = [row async for row in self._rows(where, field, order, limit)]
+            return rows, await self._load([row[0] for row in rows])
         cursor = self._resources.find(where, STORED | {field: 1}, session=self._session).sort(order).limit(limit)
         documents = await cursor.to_list()
         return [[document["_id"], _at(document, field)] for document in documents], documents
@@ -154,14 +154,12 @@ class Search:
         rows = ([row["_id"], *(row.get(f"k{n}") for n in number)] async for row in cursor)
         return [row async for row in self._held(rows, limit)]
 
-    async def _rows(
-        self, where: Document, after: Document, fields: Sequence[str], order: list[tuple[str, int]], limit: int | None
-    ) -> AsyncIterator[Row]:
-        """Names of matches with `fields`, in order, late clauses asked."""
-        find = self._resources.find(all_of([where, after]), dict.fromkeys(fields, 1), session=self._session).sort(order)
+    async def _rows(self, where: Document, field: str, order: list[tuple[str, int]], limit: int | None) -> AsyncIterator[Row]:
+        """Names of matches with `field`, in order, late clauses asked."""
+        find = self._resources.find(where, {field: 1}, session=self._session).sort(order)
         if limit is not None and not self._late:
             find = find.limit(limit)
-        async for row in self._held(([one["_id"], *(one[field] for field in fields)] async for one in find), limit):
+        async for row in self._held(([one["_id"], _at(one, field)] async for one in find), limit):
             yield row
 
     async def _held(self, rows: AsyncIterator[Row], limit: int | None) -> AsyncIterator[Row]:
@@ -195,7 +193,7 @@ class Search:
         if not self._late:
             return await self._resources.count_documents(where, session=self._session)
         number = 0
-        async for _ in self._rows(where, {}, ("n",), [("n", 1), ("_id", 1)], None):
+        async for _ in self._rows(where, "n", [("n", 1), ("_id", 1)], None):
             number += 1
         return number
 
