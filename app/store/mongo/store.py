@@ -24,16 +24,17 @@ from app.store.mongo.reads import Reads
 from app.store.mongo.rounds import Rounds
 from app.store.mongo.schema import is_stale, mark_fresh, migrate
 from app.store.mongo.search import STORED, Search, several_queries, stored
-from app.store.mongo.transaction import Job, Prepared, Round, prepare
+from app.store.mongo.transaction import Job, Round
+from app.store.mongo.words import words_of
 from app.store.moving import PAGE, Version
 from app.store.open import public_url
-from app.store.protocol import Change, Found, Guard, Indexing, Put, Record, Stored, Write
+from app.store.prepare import prepared
+from app.store.protocol import Change, Found, Guard, Indexing, Record, Stored, Write
 from app.store.rules import sees
 
 T = TypeVar("T")
 Extract = Callable[[Mapping[str, Any]], Entries]
 
-MANY = 8  # writes that are prepared in another thread
 PATIENCE = 20.0  # seconds in which a transaction is tried again
 _DUPLICATE = 11000
 
@@ -136,17 +137,10 @@ class MongoStore:
 
     async def commit(self, access: Access, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> list[Stored | None]:
         """See the protocol."""
-        if len(writes) > MANY:
-            prepared = await asyncio.to_thread(self._prepare, writes)
-        else:
-            prepared = self._prepare(writes)
-        results = await self._rounds.submit(Job(access, prepared, guards))
+        ready = await prepared(writes, self.indexing, words_of)
+        results = await self._rounds.submit(Job(access, ready, guards))
         self._feed.wake()
         return results
-
-    def _prepare(self, writes: Sequence[Write]) -> list[Write | Prepared]:
-        indexing = self.indexing
-        return [prepare(write, indexing) if isinstance(write, Put) else write for write in writes]
 
     async def _round(self, jobs: list[Job]) -> None:
         """All in one transaction; where that cannot be for something in one of them, each alone, so that no job fails for another's sake."""

@@ -21,21 +21,20 @@ from app.fhir.errors import FHIRError, Forbidden, NotFound
 from app.security.access import Access
 from app.store.mongo import claims, records
 from app.store.mongo.search import Search
-from app.store.mongo.words import Document, words_of
+from app.store.mongo.words import Document
+from app.store.prepare import Prepared
 from app.store.protocol import (
     Delete,
     DeleteRecord,
     Guard,
     GuardFailed,
-    Indexing,
-    Put,
     PutRecord,
     Share,
     Stored,
     VersionConflict,
     Write,
 )
-from app.store.rules import body_of, check_version, name_of, owners_after, patients_of, require_own, same, sees, whole
+from app.store.rules import check_version, owners_after, require_own, same, sees, whole
 
 HEAD = ("t", "v", "u", "o", "n", "w", "a")
 Action = Literal["create", "update", "delete"]
@@ -43,31 +42,11 @@ EMPTY: Document = {"k": [], "s": [], "d": [], "q": [], "c": [], "lo": {}, "hi": 
 
 
 @dataclass(slots=True)
-class Prepared:
-    """A Put made ready outside the transaction: bytes without head, and indexed fields."""
-
-    put: Put
-    type: str
-    id: str
-    body: bytes
-    words: Document
-    patients: frozenset[str]
-    indexed: str  # by what; see `Change`
-
-
-def prepare(put: Put, indexing: Indexing) -> Prepared:
-    """The expensive part of a Put. Raises Invalid where type or id is missing."""
-    type, id = name_of(put.resource)
-    entries = indexing.extract(put.resource)
-    return Prepared(put, type, id, body_of(put.resource), words_of(type, entries), patients_of(entries), indexing.mark)
-
-
-@dataclass(slots=True)
 class Job:
     """One caller's commit. `outcome` is its results or what it raises."""
 
     access: Access
-    writes: Sequence[Write | Prepared]
+    writes: Sequence[Write | Prepared[Document]]
     guards: Sequence[Guard]
     outcome: list[Stored | None] | FHIRError | None = None
 
@@ -188,7 +167,7 @@ class Round:
         wanted.add(claims.of_any_write())
         for write in job.writes:
             if isinstance(write, Prepared):
-                wanted |= claims.of_resource(write.type, write.id, write.words["k"])
+                wanted |= claims.of_resource(write.type, write.id, write.index["k"])
             if isinstance(write, Prepared | Delete):
                 wanted |= claims.of_resource(write.type, write.id, self.read_words.get(f"{write.type}/{write.id}", []))
         self._judge(job)
@@ -213,7 +192,7 @@ class Round:
             self.heads, self.put = before_heads, put
             del self.versions[versions:]
 
-    def _write(self, access: Access, write: Write | Prepared) -> Stored | None:
+    def _write(self, access: Access, write: Write | Prepared[Document]) -> Stored | None:
         match write:
             case Prepared():
                 return self._put(access, write)
@@ -232,7 +211,7 @@ class Round:
                 raise TypeError(f"not a write: {type(write).__name__}")
         return None
 
-    def _put(self, access: Access, prepared: Prepared) -> Stored:
+    def _put(self, access: Access, prepared: Prepared[Document]) -> Stored:
         put, type, id = prepared.put, prepared.type, prepared.id
         found = self.current.get(f"{type}/{id}")
         live = found is not None and not found.deleted
@@ -254,7 +233,7 @@ class Round:
         if found is None:
             found = self.current[f"{type}/{id}"] = _Current(type, id, 0, 0, 0, 0, True, owners, "create", new=True)
         found.owners_changed = found.owners_changed or (owners != found.owners and not found.new)
-        found.deleted, found.owners, found.words = False, owners, prepared.words
+        found.deleted, found.owners, found.words = False, owners, prepared.index
         action: Action = "update" if live else "create"
         made = self._next(found, action, lambda version: whole(put.resource, prepared.body, version, instant(self.at)))
         if prepared.indexed:

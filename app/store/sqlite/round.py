@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.security.access import Access
+from app.store.prepare import Prepared
 from app.store.protocol import Delete, Guard, Share, Stored, Write
 from app.store.sqlite import tables
 from app.store.sqlite.connection import told
-from app.store.sqlite.rows import Row
-from app.store.sqlite.transaction import Counters, Current, Name, Prepared, Transaction, lookup
+from app.store.sqlite.rows import Row, Rows
+from app.store.sqlite.transaction import Counters, Current, Name, Transaction, lookup
 
 Outcome = tuple[Any, BaseException | None]  # the result, or the error
 _PLAIN = (Prepared, Delete, Share)
@@ -27,7 +28,7 @@ class Commit:
 
     access: Access
     guards: Sequence[Guard]
-    writes: Sequence[Write | Prepared]
+    writes: Sequence[Write | Prepared[Rows]]
     at: int
 
     @property

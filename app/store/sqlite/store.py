@@ -21,13 +21,15 @@ from app.fhir.search.types import Entries, Plan
 from app.security.access import Access
 from app.store.definitions import load
 from app.store.moving import PAGE, Version
-from app.store.protocol import Change, Found, Guard, Indexing, Put, Record, Stored, Write
+from app.store.prepare import prepared
+from app.store.protocol import Change, Found, Guard, Indexing, Record, Stored, Write
 from app.store.sqlite import history, moving, records, upkeep
 from app.store.sqlite.connection import Moment, connect, translated, unavailable
 from app.store.sqlite.round import Commit
+from app.store.sqlite.rows import rows_of
 from app.store.sqlite.schema import is_stale, mark_fresh, migrate
 from app.store.sqlite.search import STORED, search, stored
-from app.store.sqlite.transaction import Counters, Prepared, prepare
+from app.store.sqlite.transaction import Counters
 from app.store.sqlite.writer import Writer
 
 T = TypeVar("T")
@@ -36,7 +38,6 @@ Extract = Callable[[Mapping[str, Any]], Entries]
 READERS = 3
 LOOP_STEPS = 30  # thousands of SQLite's virtual machine steps that a search may take in the loop's thread: about a millisecond
 POLL = 0.05  # seconds between looks at what other processes committed
-MANY = 8  # writes that are prepared in another thread
 
 _READ = f"SELECT {STORED} FROM resource r CROSS JOIN version v ON v.seq = r.seq WHERE r.type = ? AND r.id = ?"
 _VREAD = """SELECT r.type, r.id, v.version, v.updated, v.raw, r.owners, v.action = 'delete', v.action
@@ -201,18 +202,11 @@ class SQLiteStore:
 
     async def commit(self, access: Access, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> list[Stored | None]:
         """See the protocol."""
-        if len(writes) > MANY:
-            prepared = await asyncio.to_thread(self._prepare, writes)
-        else:
-            prepared = self._prepare(writes)
+        ready = await prepared(writes, self.indexing, rows_of)
         at = micros() // 1000 * 1000
-        results: list[Stored | None] = await self._writer.submit(Commit(access, guards, prepared, at))
+        results: list[Stored | None] = await self._writer.submit(Commit(access, guards, ready, at))
         self._wake()
         return results
-
-    def _prepare(self, writes: Sequence[Write]) -> list[Write | Prepared]:
-        indexing = self.indexing
-        return [prepare(write, indexing) if isinstance(write, Put) else write for write in writes]
 
     # ---- change feed
 

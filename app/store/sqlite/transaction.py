@@ -14,47 +14,25 @@ from app.clock import instant
 from app.fhir.codec import decode
 from app.fhir.errors import Forbidden, NotFound
 from app.security.access import Access
+from app.store.prepare import Prepared
 from app.store.protocol import (
     Delete,
     DeleteRecord,
     Guard,
     GuardFailed,
-    Indexing,
-    Put,
     PutRecord,
     Share,
     Stored,
     VersionConflict,
     Write,
 )
-from app.store.rules import body_of, check_version, name_of, owners_after, patients_of, require_own, same, sees, whole
+from app.store.rules import check_version, owners_after, require_own, same, sees, whole
 from app.store.sqlite import records
-from app.store.sqlite.rows import Row, Rows, pieces, rows_of
+from app.store.sqlite.rows import Row, Rows, pieces
 from app.store.sqlite.search import matches_exactly, owner_marks
 
 Name = tuple[str, str]  # type and id
 _NOTHING = Rows()
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A Put made ready outside the write lock: bytes without head, and index rows."""
-
-    put: Put
-    type: str
-    id: str
-    body: bytes
-    rows: Rows
-    patients: frozenset[str]
-    indexed: str  # by what; see `Change`
-
-
-def prepare(put: Put, indexing: Indexing) -> Prepared:
-    """The expensive part of a Put. Raises Invalid where type or id is missing."""
-    resource = put.resource
-    type, id = name_of(resource)
-    entries = indexing.extract(resource)
-    return Prepared(put, type, id, body_of(resource), rows_of(type, entries), patients_of(entries), indexing.mark)
 
 
 @dataclass(slots=True)
@@ -124,7 +102,7 @@ class Transaction:
     def __post_init__(self) -> None:
         self.stamp = instant(self.at)
 
-    def run(self, guards: Sequence[Guard], writes: Sequence[Write | Prepared]) -> list[Stored | None]:
+    def run(self, guards: Sequence[Guard], writes: Sequence[Write | Prepared[Rows]]) -> list[Stored | None]:
         """All or nothing: whatever is raised, the caller undoes everything."""
         if writes and not self.access.may_write:
             raise Forbidden("This caller may not store anything.")
@@ -153,7 +131,7 @@ class Transaction:
 
     # ---- single writes
 
-    def _put(self, prepared: Prepared) -> Stored:
+    def _put(self, prepared: Prepared[Rows]) -> Stored:
         put, type, id = prepared.put, prepared.type, prepared.id
         found = self._find(type, id)
         if found is not None:
@@ -174,7 +152,7 @@ class Transaction:
         found.updated = self.at
         found.deleted = False
         found.owners = owners
-        found.rows = prepared.rows
+        found.rows = prepared.index
         found.raw = whole(put.resource, prepared.body, found.version, self.stamp)
         action: Literal["create", "update"] = "update" if live else "create"
         self._number(found, action, found.raw, prepared.indexed)
@@ -224,7 +202,7 @@ class Transaction:
         if wanted is not None and wanted != have:
             check_version(have, wanted, "it" if found is None else f"{found.type}/{found.id}")
 
-    def _owners(self, prepared: Prepared, found: Current | None) -> frozenset[str]:
+    def _owners(self, prepared: Prepared[Rows], found: Current | None) -> frozenset[str]:
         asked = prepared.put.owners
         children: list[Current | None] = []
         if asked is None and self.access.everything:
