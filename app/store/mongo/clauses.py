@@ -1,8 +1,8 @@
 """The clauses of a `Plan` as a filter on documents, and as a question about given documents.
 
 `Clauses.filter` turns a clause into one filter; steps from one resource to another (chains, `_has`) are taken first, as a list of ids. Where such a
-list would be longer than `MANY`, the clause is `late`: candidates are read in order (by an index where one has it) and `holds` asks about some hundred at a time, so
-memory stays bounded whatever is asked. What must stay true: every step from one resource to another applies the owner filter to the other.
+list would be longer than `MANY`, the clause is `late`: candidates are read in order, by an index where one has it, and `holds` asks about some
+hundred at a time, so memory stays bounded whatever is asked. What must stay true: every step from one resource to another applies the owner filter to the other.
 """
 
 from collections.abc import Iterable, Sequence

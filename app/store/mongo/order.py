@@ -53,6 +53,11 @@ def after_indexed(field: str, descending: bool, last: list[Any] | None) -> Docum
     }
 
 
+def after_missing(field: str, last: list[Any] | None) -> Document:
+    """What comes after `[name, None]` among those that have no value."""
+    return {field: {"$exists": False}} | ({"_id": {"$gt": last[0]}} if last is not None else {})
+
+
 def sorted_pipeline(plan: t.Plan, types: Sequence[str], last: list[Any] | None, limit: int | None) -> list[Document]:
     """From matching documents to `{_id, k0, k1, …}` in order, after `[name, k0, k1, …]`."""
     fields: Document = {"i": {"$arrayElemAt": [{"$split": ["$_id", "/"]}, 1]}}

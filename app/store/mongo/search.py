@@ -4,7 +4,8 @@ What must stay true: all that a page says comes from one snapshot; a page begins
 repeat nor hide what was there all along. Which clause leads is MongoDB's own choice among the indexes; no search scans the collection.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -18,13 +19,16 @@ from app.store.cursor import seal, unseal
 from app.store.meaning import CANONICAL, MAX_INCLUDED, MAX_ROUNDS, URL
 from app.store.mongo.clauses import BATCH, Clauses, TooMany, owned
 from app.store.mongo.conditions import all_of, keys, one_of
-from app.store.mongo.order import after_indexed, after_unsorted, indexed_field, sorted_pipeline
+from app.store.mongo.order import Order, after_indexed, after_missing, after_unsorted, indexed_field, sorted_pipeline
 from app.store.mongo.words import SEPARATOR, Document, referenced
 from app.store.protocol import Found, Stored
 
 STORED = {"v": 1, "u": 1, "raw": 1, "w": 1, "a": 1}
 
 Row = list[Any]  # name, then what it is ordered by
+After = Callable[[Row | None], Document]  # what comes after a row
+
+_FIRST: Order = [("n", 1), ("_id", 1)]  # the order of first storing
 
 
 def stored(document: Document) -> Stored:
@@ -89,7 +93,7 @@ class Search:
         """Whether the plan matches just the resources `expects`, of all pages."""
         found: set[str] = set()
         where = await self.where()
-        async for row in self._rows(where, "n", [("n", 1), ("_id", 1)], len(expects) + 1):
+        async for row in self._walk(where, after_unsorted, "n", _FIRST, None, len(expects) + 1):
             found.add(row[0])
             if len(found) > len(expects):
                 return False
@@ -110,25 +114,22 @@ class Search:
     # ---- rows in order
 
     async def _page(self, where: Document, last: Row | None, limit: int) -> tuple[list[Row], list[Document]]:
-        plan = self.plan
-        if not plan.sort:
-            after = after_unsorted(last)
-            order: list[tuple[str, int]] = [("n", 1), ("_id", 1)]
-            return await self._direct(all_of([where, after]), "n", order, limit)
-        if field := indexed_field(plan, self.types):
+        if not self.plan.sort:
+            return await self._direct(where, after_unsorted, "n", _FIRST, last, limit)
+        if field := indexed_field(self.plan, self.types):
             return await self._by_index(where, field, last, limit)
         rows = await self._by_sorting(where, last, limit)
         return rows, await self._load([row[0] for row in rows])
 
     async def _direct(
-        self, where: Document, field: str, order: list[tuple[str, int]], limit: int
+        self, where: Document, after: After, field: str, order: Order, last: Row | None, limit: int
     ) -> tuple[list[Row], list[Document]]:
         """Rows and documents by an index that has the order: in one go, where no late clause must be asked."""
         if self._late:
-            rows = [row async for row in self._rows(where, field, order, limit)]
+            rows = [row async for row in self._walk(where, after, field, order, last, limit)]
             return rows, await self._load([row[0] for row in rows])
-        cursor = self._resources.find(where, STORED | {field: 1}, session=self._session).sort(order).limit(limit)
-        documents = await cursor.to_list()
+        cursor = self._resources.find(all_of([where, after(last)]), STORED | {field: 1}, session=self._session)
+        documents = await cursor.sort(order).limit(limit).to_list()
         return [[document["_id"], _at(document, field)] for document in documents], documents
 
     async def _by_index(self, where: Document, field: str, last: Row | None, limit: int) -> tuple[list[Row], list[Document]]:
@@ -136,14 +137,11 @@ class Search:
         rows: list[Row] = []
         documents: list[Document] = []
         if last is None or last[1] is not None:
-            after = after_indexed(field, descending, last)
-            order = [(field, -1 if descending else 1), ("_id", 1)]
-            rows, documents = await self._direct(all_of([where, after]), field, order, limit)
+            order: Order = [(field, -1 if descending else 1), ("_id", 1)]
+            rows, documents = await self._direct(where, partial(after_indexed, field, descending), field, order, last, limit)
+            last = None
         if len(rows) < limit and field != "u":
-            after = {field: {"$exists": False}}
-            if last is not None and last[1] is None:
-                after["_id"] = {"$gt": last[0]}
-            rest = await self._direct(all_of([where, after]), field, [("_id", 1)], limit - len(rows))
+            rest = await self._direct(where, partial(after_missing, field), field, [("_id", 1)], last, limit - len(rows))
             rows, documents = rows + rest[0], documents + rest[1]
         return rows, documents
 
@@ -154,15 +152,25 @@ class Search:
         rows = ([row["_id"], *(row.get(f"k{n}") for n in number)] async for row in cursor)
         return [row async for row in self._held(rows, limit)]
 
-    async def _rows(self, where: Document, field: str, order: list[tuple[str, int]], limit: int | None) -> AsyncIterator[Row]:
-        """Names of matches with `field`, in order, late clauses asked."""
-        find = self._resources.find(where, {field: 1}, session=self._session).sort(order)
-        if limit is not None and not self._late:
-            find = find.limit(limit)
-        async for row in self._held(([one["_id"], _at(one, field)] async for one in find), limit):
-            yield row
+    async def _walk(
+        self, where: Document, after: After, field: str, order: Order, last: Row | None, limit: int | None
+    ) -> AsyncIterator[Row]:
+        """Names of matches with `field`, in order, late clauses asked; so many at a time that MongoDB never sorts more than that."""
+        size = BATCH if self._late or limit is None else limit
+        given = 0
+        while True:
+            found = self._resources.find(all_of([where, after(last)]), {field: 1}, session=self._session).sort(order).limit(size)
+            page: list[Row] = [[one["_id"], _at(one, field)] async for one in found]
+            for row in await self._ask(page):
+                yield row
+                given += 1
+                if given == limit:
+                    return
+            if len(page) < size:
+                return
+            last = page[-1]
 
-    async def _held(self, rows: AsyncIterator[Row], limit: int | None) -> AsyncIterator[Row]:
+    async def _held(self, rows: AsyncIterator[Row], limit: int) -> AsyncIterator[Row]:
         """Those of `rows` for which the late clauses hold, at most `limit`."""
         given = 0
         batch: list[Row] = []
@@ -180,7 +188,7 @@ class Search:
                 if given == limit:
                     return
             batch = []
-        for one in (await self._ask(batch))[: None if limit is None else limit - given]:
+        for one in (await self._ask(batch))[: limit - given]:
             yield one
 
     async def _ask(self, batch: list[Row]) -> list[Row]:
@@ -193,7 +201,7 @@ class Search:
         if not self._late:
             return await self._resources.count_documents(where, session=self._session)
         number = 0
-        async for _ in self._rows(where, "n", [("n", 1), ("_id", 1)], None):
+        async for _ in self._walk(where, after_unsorted, "n", _FIRST, None, None):
             number += 1
         return number
 
