@@ -36,6 +36,7 @@ DATABASE = "csor"
 _TIMES = {"serverSelectionTimeoutMS": 10_000, "heartbeatFrequencyMS": 2_000, "connectTimeoutMS": 4_000}
 
 _TOO_LARGE = (10334, 17280, 17419, 17420)
+_TOO_OLD = 239  # a snapshot
 _NO_ROLE, _NOBODY = 13, (11, 18, 8000)  # known, or nobody at all, but not let at the database; not known
 
 
@@ -118,6 +119,10 @@ def translate(error: PyMongoError) -> FHIRError:
         return Unavailable("The store cannot be reached just now; try again.")
     if isinstance(error, ExecutionTimeout):
         return Unavailable("The store took too long; try again.")
+    if code == _TOO_OLD:
+        return Unavailable(
+            "This took longer than MongoDB remembers one moment: try again, or raise its minSnapshotHistoryWindowInSeconds."
+        )
     logger().error("store-failed", store="mongodb", exc_type=type(error).__name__, code=code)
     if code == _NO_ROLE:
         return Unavailable("MongoDB keeps this user from the database: name one in the store's URL who has readWrite on it.")

@@ -16,7 +16,7 @@ from app.fhir.errors import FHIRError, Unavailable
 from app.fhir.search.types import Plan
 from app.security.access import SYSTEM
 from app.store.mongo import schema
-from app.store.mongo.connection import MAJORITY, translate
+from app.store.mongo.connection import MAJORITY, translate, translated
 from app.store.open import open_store, public_url
 from app.store.protocol import Put
 from tests import mongod
@@ -100,6 +100,24 @@ async def test_a_user_who_may_not_use_the_database_is_told_what_it_takes(guarded
 def test_a_user_who_is_refused_while_the_store_is_in_use(code: int) -> None:
     said = str(translate(OperationFailure(f"of {SECRET}", code)))
     assert said == "MongoDB refuses this user or password: correct them in the store's URL."
+
+
+async def test_a_moment_that_mongodb_has_forgotten(mongodb: str) -> None:
+    """As a check would meet it that takes longer than MongoDB's five minutes; here MongoDB keeps no past at all."""
+    store = await open_mongo_store(mongodb)
+    window = "minSnapshotHistoryWindowInSeconds"
+    was = (await store._client.admin.command("getParameter", 1, **{window: 1}))[window]
+    await store._client.admin.command("setParameter", 1, **{window: 0})
+    try:
+        with pytest.raises(Unavailable, match=window):
+            async with asyncio.timeout(30), store._snapshot() as session:
+                while True:
+                    with translated():
+                        await store._plain("resource").find_one({}, session=session)
+                    await store.commit(SYSTEM, [Put(patient("a"))])
+    finally:
+        await store._client.admin.command("setParameter", 1, **{window: was})
+        await store.close()
 
 
 async def test_a_server_alone_is_refused(alone: str) -> None:
