@@ -1,12 +1,12 @@
 """Jobs: work to be done later, as records, claimed by compare-and-set with a lease.
 
 What must stay true: a job is done by one worker at a time; a worker that dies loses its job to another when the lease ends; a job that
-keeps failing stands as `failed` with its reason until somebody looks at it. A job may run twice, so its effects should join `complete`.
+keeps failing, or keeps killing its worker, stands as `failed` with its reason until somebody looks at it. A job may run twice, so its effects should join `complete`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import msgspec
 
 from app import clock
 from app.fhir.codec import decode
+from app.fhir.errors import Unavailable
 from app.ids import new_id
 from app.logs import logger
 from app.security.access import SYSTEM
@@ -75,6 +76,12 @@ class Jobs:
     async def _claim(self, record: Record, now: int) -> Job | None:
         body = decode(record.body)
         attempts = body["attempts"] + 1
+        if attempts > self._max_attempts:  # each of its workers died of it
+            with suppress(RecordConflict):
+                await self.fail(
+                    Job(self.kind, record.key, body["data"], attempts - 1, record.revision, record.owner), "abandoned"
+                )
+            return None
         taken = Record(
             record.kind, record.key, _body(body["data"], attempts), state="running", due=now + self._lease, owner=record.owner
         )
@@ -127,25 +134,62 @@ class Jobs:
         return True
 
     async def work(self, handle: Callable[[Job], Awaitable[Sequence[Write]]], limit: int = 10) -> int:
-        """Claim and do what is due now; how many were tried. An exception of `handle` is a failure of that job alone."""
-        jobs = await self.claim(limit)
-        for job in jobs:
+        """Claim and do what is due now, one after another; how many were tried. An exception of `handle` is a failure of that job alone.
+
+        Raises Unavailable where the store cannot be reached: the job is tried again when its lease has ended.
+        """
+        for done in range(limit):
+            jobs = await self.claim()
+            if not jobs:
+                return done
+            await self._do(jobs[0], handle)
+        return limit
+
+    async def _do(self, job: Job, handle: Callable[[Job], Awaitable[Sequence[Write]]]) -> None:
+        try:
+            async with self._kept(job):
+                writes = await handle(job)
+            await self.complete(job, writes)
+        except RecordConflict:
+            logger().warning("job-lost", job=job.id, kind=self.kind)
+        except Unavailable:
+            raise
+        except Exception as error:
+            logger().warning("job-failed", job=job.id, kind=self.kind, attempt=job.attempts, exc_type=type(error).__name__)
+            with suppress(RecordConflict):
+                await self.fail(job, type(error).__name__)
+
+    @asynccontextmanager
+    async def _kept(self, job: Job) -> AsyncIterator[None]:
+        """The lease is renewed for as long as the block takes."""
+        done = asyncio.Event()
+        renewing = asyncio.create_task(self._renew(job, done))
+        try:
+            yield
+        finally:
+            done.set()  # not cancelled: a renewal under way would leave a revision that nobody knows
+            await renewing
+
+    async def _renew(self, job: Job, done: asyncio.Event) -> None:
+        while not done.is_set():
             try:
-                await self.complete(job, await handle(job))
-            except RecordConflict:
-                logger().warning("job-lost", job=job.id, kind=self.kind)
-            except Exception as error:
-                logger().warning("job-failed", job=job.id, kind=self.kind, attempt=job.attempts, exc_type=type(error).__name__)
-                with suppress(RecordConflict):
-                    await self.fail(job, type(error).__name__)
-        return len(jobs)
+                await asyncio.wait_for(done.wait(), self._lease / SECOND / 3)
+            except TimeoutError:
+                with suppress(Unavailable):
+                    try:
+                        await self.extend(job)
+                    except RecordConflict:  # another's by now, as `complete` will find
+                        return
 
     async def run_worker(
         self, handle: Callable[[Job], Awaitable[Sequence[Write]]], stop: asyncio.Event, *, limit: int = 10, rest: float = 1.0
     ) -> None:
-        """Work until `stop`; looks for due jobs every `rest` seconds when there are none."""
+        """Work until `stop`; looks for due jobs every `rest` seconds when there are none, or no store."""
         while not stop.is_set():
-            if not await self.work(handle, limit):
+            tried = 0
+            with suppress(Unavailable):
+                tried = await self.work(handle, limit)
+            if not tried:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), rest)
 

@@ -1,10 +1,11 @@
 """Jobs: one worker at a time, taken over when it dies, put aside when it keeps failing."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
+from app.fhir.errors import Unavailable
 from app.security.access import SYSTEM
 from app.store.jobs import Job, Jobs, job_write
 from app.store.protocol import Put, PutRecord, Record, RecordConflict, Store, Write
@@ -108,3 +109,58 @@ async def test_a_worker_isolates_the_job_that_fails(store: Store) -> None:
     assert [record.key for record in await store.find_records(SYSTEM, "done")] == ["0", "1", "3", "4"]
     (left,) = await store.find_records(SYSTEM, "job-send")
     assert (left.state, left.data["reason"]) == ("queued", "ValueError")
+
+
+async def test_a_job_that_takes_longer_than_a_lease_is_done_once(store: Store) -> None:
+    jobs = Jobs(store, "export", lease=0.3)
+    await jobs.enqueue("x")
+    begun: list[int] = []
+
+    async def handle(job: Job) -> Sequence[Write]:
+        begun.append(job.attempts)
+        await asyncio.sleep(1.0)
+        return [PutRecord(Record("done", job.data), if_revision=0)]
+
+    assert sorted(await asyncio.gather(jobs.work(handle), _looking(jobs, handle))) == [0, 1]
+    assert begun == [1]
+    assert [record.key for record in await store.find_records(SYSTEM, "done")] == ["x"]
+    assert await store.count_records(SYSTEM, "job-export") == 0
+
+
+async def _looking(jobs: Jobs, handle: Callable[[Job], Awaitable[Sequence[Write]]]) -> int:
+    """What another worker does of it, who looks ten times in a second."""
+    await asyncio.sleep(0.1)
+    done = 0
+    for _ in range(8):
+        done += await jobs.work(handle)
+        await asyncio.sleep(0.1)
+    return done
+
+
+async def test_a_job_that_kills_its_workers_is_put_aside(store: Store, clock: Clock) -> None:
+    jobs = Jobs(store, "send", lease=60, max_attempts=3)
+    await jobs.enqueue("x")
+    for attempt in (1, 2, 3):
+        assert [job.attempts for job in await jobs.claim()] == [attempt]
+        clock.now += 61_000_000
+    assert await jobs.claim() == []
+    (failed,) = await store.find_records(SYSTEM, "job-send", state="failed")
+    assert (failed.data["reason"], failed.data["attempts"]) == ("abandoned", 3)
+
+
+async def test_a_worker_outlives_a_store_that_is_away(store: Store) -> None:
+    jobs = Jobs(store, "send", lease=0.2)
+    await jobs.enqueue("x")
+    stop = asyncio.Event()
+    tried: list[int] = []
+
+    async def handle(job: Job) -> Sequence[Write]:
+        tried.append(job.attempts)
+        if job.attempts == 1:
+            raise Unavailable("The store cannot be reached just now; try again.")
+        stop.set()
+        return [PutRecord(Record("done", job.data))]
+
+    await asyncio.wait_for(jobs.run_worker(handle, stop, rest=0.05), 20)
+    assert tried == [1, 2]
+    assert [record.key for record in await store.find_records(SYSTEM, "done")] == ["x"]
