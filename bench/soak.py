@@ -35,6 +35,7 @@ EVERY = 10.0  # seconds between samples
 BLOCKS = (
     10  # neighbours in time resemble each other, and a password's hash takes 64 MB for a moment: each block counts by its median
 )
+CASE = 2_750  # bytes: what a case takes in the columns of the four measures, by tracemalloc over the demonstration's 1,650 cases
 LIMIT = 5.0  # MB an hour: a node that is started anew each month then needs at most 4 GB more
 YOUNG = 1000  # children of the simulated nation a year, of whom the load admits a few
 
@@ -55,6 +56,7 @@ class Sample:
     wait_95: float
     feed: int
     lag: int
+    cases: int
     store: float
     journal: float
 
@@ -69,9 +71,17 @@ class Site:
 
     async def sample(self, since: float) -> list[Sample]:
         head, lag = await self.feed()
+        cases = await self._cases()
         waits = [1e3 * wait for wait in self.load.waits] or [0.0]
         size, journal = _sizes(self._directory)
-        shared = (sum(self.load.answers.values()), sum(self.load.wrong.values()), *np.percentile(waits, (50, 95)), head, lag)
+        shared = (
+            sum(self.load.answers.values()),
+            sum(self.load.wrong.values()),
+            *np.percentile(waits, (50, 95)),
+            head,
+            lag,
+            cases,
+        )
         return [
             Sample(time.monotonic() - since, f"{self.name}{n}", *_memory(node.process.pid), *shared, size, journal)
             for n, node in enumerate(self.nodes, 1)
@@ -82,6 +92,10 @@ class Site:
         async with httpx.AsyncClient(base_url=self.nodes[0].base, headers=self._headers, timeout=60) as client:
             feed = (await client.get("/health/detail")).json()["feed"]
         return feed["head"], feed["head"] - min((cursor["seq"] for cursor in feed["consumers"].values()), default=0)
+
+    async def _cases(self) -> int:
+        async with httpx.AsyncClient(base_url=self.nodes[0].base, headers=self._headers, timeout=60) as client:
+            return int((await client.get("/fhir/EpisodeOfCare?_summary=count")).json()["total"])
 
     async def settled(self) -> bool:
         """Whether the consumers come to the end of the feed within a minute."""
@@ -175,8 +189,14 @@ async def _verdict(site: Site, samples: Sequence[Sample], limit: float) -> bool:
     settled, lost = await site.settled(), await load.lost()
     _say(f"  feed: {'consumers came to its end' if settled else 'consumers did not come to its end'}; lost: {lost or 'nothing'}")
     failed |= bool(load.wrong) or bool(lost) or not settled
-    for name in sorted({s.node for s in samples if s.node.startswith(site.name)}):
-        own = [s for s in samples if s.node == name]
+    mine = [s for s in samples if s.node.startswith(site.name)]
+    late_cases = [s for s in mine if s.seconds >= mine[-1].seconds / 2]
+    more, hours = late_cases[-1].cases - late_cases[0].cases, (late_cases[-1].seconds - late_cases[0].seconds) / 3600
+    if hours:
+        rate = more / hours
+        _say(f"  {rate:.0f} new cases an hour: {rate * CASE / 1e6:.1f} MB/h of a node's memory, if it is asked for every measure")
+    for name in sorted({s.node for s in mine}):
+        own = [s for s in mine if s.node == name]
         late = own[len(own) // 2 :]
         if len(late) < 2 * BLOCKS:
             _say(f"  {name}: too short a run for a slope")

@@ -1,7 +1,7 @@
 """Criteria as columns over cases, so that an evaluation is arithmetic on arrays.
 
 The columns are derived: from the case-facts records, the day, and a measure. A shelf for each store keeps them in memory and makes anew only the
-cases whose record has a new revision, or whose horizon has passed since. Nothing is stored twice; a restart makes them again (about 0.2 ms a case and measure).
+cases whose facts are others (an open case's are, each day), or whose horizon has passed since. Nothing is stored twice; a restart makes them again (about 0.2 ms a case and measure).
 They hold every hospital's cases: who may see what is decided where counts leave this room (`evaluate`, `disclosure`).
 """
 
@@ -111,7 +111,7 @@ class Shelf:
         self._revisions: dict[str, int] = {}
         self._facts: dict[str, CaseFacts] = {}
         self._columns = columns_of([], clock.today())
-        self._rows: dict[tuple[str, ...], dict[str, tuple[int, bool, Row]]] = {}
+        self._rows: dict[tuple[str, ...], dict[str, tuple[CaseFacts, bool, Row]]] = {}
         self._flags: dict[tuple[str, ...], tuple[Columns, Flags]] = {}
 
     async def columns(self) -> Columns:
@@ -131,14 +131,15 @@ class Shelf:
             if kept is not None and kept[0] is columns:
                 return kept[1]
             memo = self._rows.pop(key, {})
-            fresh: dict[str, tuple[int, bool, Row]] = {}
+            fresh: dict[str, tuple[CaseFacts, bool, Row]] = {}
             for number, facts in enumerate(columns.facts):
                 if number % _PAUSE_EVERY == 0:
                     await asyncio.sleep(0)
-                revision, passed = self._revisions.get(facts.case, 0), horizon_passed(facts, columns.today)
+                passed = horizon_passed(facts, columns.today)
                 known = memo.get(facts.case)
-                if known is None or known[:2] != (revision, passed):
-                    known = (revision, passed, row_of(columns, number, definition))
+                # The facts themselves, not their revision: these may be columns of before.
+                if known is None or known[0] is not facts or known[1] is not passed:
+                    known = (facts, passed, row_of(columns, number, definition))
                 fresh[facts.case] = known
             self._rows[key] = fresh
             flags = flags_of([known[2] for known in fresh.values()], definition)
@@ -167,6 +168,7 @@ class Shelf:
             after = page[-1].key
             await asyncio.sleep(0)
         self._revisions, self._facts = revisions, facts
+        self._flags.clear()  # they hold the columns of before
         self._columns = columns_of(list(facts.values()), today)
 
 

@@ -87,6 +87,8 @@ def at_day(facts: CaseFacts, today: date) -> CaseFacts:
         return facts
     horizon = (date.fromisoformat(facts.index_date) + timedelta(days=HORIZON_DAYS)).isoformat()
     as_of = min(horizon, max(facts.as_of, today.isoformat()))
+    if as_of == facts.as_of != horizon:
+        return facts
     return msgspec.structs.replace(facts, as_of=as_of, horizon_reached=as_of == horizon)
 
 

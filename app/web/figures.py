@@ -7,10 +7,10 @@ true: the key of what is kept holds everything that decides what a reader may se
 import asyncio
 import calendar
 import time
+import weakref
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
-from weakref import WeakValueDictionary
 
 from app import clock
 from app.fhir.errors import NotFound
@@ -80,7 +80,7 @@ class Cabinet:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._kept: dict[tuple[Any, ...], tuple[float, tuple[Any, ...], Any]] = {}
-        self._locks: WeakValueDictionary[tuple[Any, ...], asyncio.Lock] = WeakValueDictionary()
+        self._locks: weakref.WeakValueDictionary[tuple[Any, ...], asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def figures(self, access: Access, measure: str) -> Figures:
         """A measure, of now, as `access` may see it. Raises NotFound for a measure that no page shows."""
@@ -165,7 +165,7 @@ class Cabinet:
             hospitals = [ods for ods in columns.hospitals if ods]
             found = await stored_reports(self._store, canonical, reporting_period(clock.today()), hospitals)
             latest = [(stored.id, stored.version) for stored in found.values()]
-        return columns, model, latest
+        return weakref.ref(columns), model, latest  # the same object for the same columns; to keep these would keep all cases
 
 
 def _row(counted: Tally, access: Access, number: int | None, ods: str, name: str) -> Row:

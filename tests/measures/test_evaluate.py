@@ -220,6 +220,19 @@ async def test_columns_follow_the_facts_and_the_calendar(store: Store, monkeypat
     assert await numerator() == [False, True, True]
 
 
+async def test_a_reader_with_the_columns_of_before_spoils_nothing_for_the_next(store: Store) -> None:
+    """One had its columns when a case changed, and asks for the flags when another has the new ones already."""
+    await put(store, [case(case="a")])
+    cupboard, definition = shelf(store), shipped(MEASURE)
+    before = await cupboard.columns()
+    assert (await cupboard.flags(definition, before)).member["numerator"].tolist() == [True]
+    await put(store, [case(case="a", quality_of_life=3)])
+    after = await cupboard.columns()
+    assert after is not before
+    assert (await cupboard.flags(definition, before)).member["numerator"].tolist() == [True]
+    assert (await cupboard.flags(definition, after)).member["numerator"].tolist() == [False]
+
+
 async def test_a_model_on_other_factors_is_not_applied(nation_store: Store) -> None:
     model = await fit(nation_store, MEASURE, save=False)
     specification = msgspec.structs.replace(case_mix.demonstration(), flags=["major_cardiac_anomaly"])

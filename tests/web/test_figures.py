@@ -1,5 +1,7 @@
 """Figures are evaluated once while nothing changed, anew when something did, and kept apart for readers who may see different things."""
 
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from app import clock
 from app.measures import publishing
+from app.measures.columns import shelf
 from app.measures.fitting import fit_all
 from app.measures.table import hospital_table
 from app.registry.consumer import KIND, CaseFactsConsumer
@@ -99,6 +102,17 @@ async def test_what_was_published_stands_still_while_the_hospitals_own_page_move
     assert (await cabinet(store).public(measure)).whole.known == 240
     await publishing.publish(store, measure, period)
     assert (await cabinet(store).public(measure)).whole.known == 336
+
+
+async def test_what_is_kept_keeps_no_columns(store: Store) -> None:
+    """All cases of the nation, once more for each reader who looked in before the last change: a hundred times, on a busy day."""
+    for access, measure in ((LEAD, "survival-to-one-year"), (OTHER, "infection")):
+        await cabinet(store).figures(access, measure)
+        old = weakref.ref(await shelf(store).columns())
+        await put(store, [msgspec.structs.replace(nation(1)[0], case=f"more-{measure}")])
+        await cabinet(store).figures(NATION, "treatment-success")
+        gc.collect()
+        assert old() is None
 
 
 async def test_what_is_kept_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
