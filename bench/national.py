@@ -3,7 +3,7 @@
     python -m bench.national                  plays a nation, grows it, measures, writes docs/explanation/national-scale.json and the page's tables
     python -m bench.national --page           only writes the tables of the page from the figures that are there
 
-`tests/docs/test_national_scale.py` holds the page to the figures. Takes half an hour and 20 GB of disk, most of it waiting for MongoDB.
+`tests/docs/test_national_scale.py` holds the page to the figures. Takes a quarter of an hour and 20 GB of disk, most of it waiting for MongoDB.
 """
 
 import argparse
