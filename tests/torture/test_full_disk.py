@@ -66,6 +66,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallDisk]:
 async def test_a_full_disk_is_told_and_loses_nothing(disk: SmallDisk, tmp_path: Path) -> None:
     servers = mongod.ReplicaSet(disk.path / "mongod") if disk.path.name == "mongodb" else None
     node: Server | None = None
+    caring: asyncio.Task[None] | None = None
     try:
         if servers is not None:
             await asyncio.to_thread(servers.start)
@@ -84,7 +85,7 @@ async def test_a_full_disk_is_told_and_loses_nothing(disk: SmallDisk, tmp_path: 
             assert (await _read(node)).status_code in (200, 404)  # reading goes on
         await asyncio.to_thread(disk.free)
         if servers is not None:
-            await asyncio.to_thread(_again, servers.members[0])
+            caring = asyncio.create_task(_looked_after(servers.members[0]))
         assert (await _asked_until(node, 200, 201)).status_code in (200, 201)
         await working
         history = workload.history
@@ -99,6 +100,8 @@ async def test_a_full_disk_is_told_and_loses_nothing(disk: SmallDisk, tmp_path: 
             checked = await asyncio.to_thread(csor, "check", "--store", url)
         assert checked.returncode == 0, checked.stdout + checked.stderr
     finally:
+        if caring is not None:
+            caring.cancel()
         if node is not None:
             node.kill()
         if servers is not None:
@@ -125,11 +128,9 @@ async def _read(node: Server) -> httpx.Response:
         return await client.get("/Patient/l0")
 
 
-def _again(member: mongod.Member) -> None:
-    """MongoDB stops where it cannot write; whoever looks after it starts it again."""
-    assert member.process is not None
-    try:
-        member.process.wait(20)
-    except subprocess.TimeoutExpired:
-        return  # it bore it
-    member.start()
+async def _looked_after(member: mongod.Member) -> None:
+    """MongoDB stops where it cannot write, at once or at its next checkpoint; whoever looks after it starts it again."""
+    while True:
+        if member.process is not None and member.process.poll() is not None:
+            member.start()
+        await asyncio.sleep(1)
