@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from app.fhir.errors import FHIRError
 from app.fhir.search.extract import Extraction
@@ -42,7 +43,7 @@ class Beside:
         found: list[str] = []
         for _ in range(0, many, AT_ONCE):
             asked = [asking.one() for _ in range(AT_ONCE)]
-            answers = await asyncio.gather(*(self._answers(one.access, plan) for one, plan in asked))
+            answers = await asyncio.gather(*(self.answers(one.access, plan) for one, plan in asked))
             for (one, _), (mine, yours) in zip(asked, answers, strict=True):
                 self.number["refused" if isinstance(mine[0], str) else "found" if any(mine[0][0]) else "empty"] += 1
                 self.number["pages"] += len(mine)
@@ -52,24 +53,25 @@ class Beside:
                 break
         return found
 
-    async def _answers(self, access: Access, plan: Plan) -> tuple[list[object], list[object]]:
+    async def answers(self, access: Access, plan: Plan) -> tuple[list[Any], list[Any]]:
+        """What each tells, page by page."""
         return await _pages(self.one, access, plan), await _pages(self.other, access, plan)
 
     async def _smallest(self, asked: Asked, asking: Asking) -> str:
         """Parameters are left out as long as the answers still differ."""
         for index in reversed(range(len(asked.params))):
             less = dataclasses.replace(asked, params=asked.params[:index] + asked.params[index + 1 :])
-            mine, yours = await self._answers(less.access, less.plan(asking.parameters))
+            mine, yours = await self.answers(less.access, less.plan(asking.parameters))
             if mine != yours:
                 asked = less
-        mine, yours = await self._answers(asked.access, asked.plan(asking.parameters))
+        mine, yours = await self.answers(asked.access, asked.plan(asking.parameters))
         place = next((n for n, (a, b) in enumerate(zip(mine, yours, strict=False)) if a != b), min(len(mine), len(yours)))
         return f"{asked}\n  page {place + 1}: {mine[place : place + 1]}\n  against {yours[place : place + 1]}"
 
 
-async def _pages(store: Store, access: Access, plan: Plan) -> list[object]:
+async def _pages(store: Store, access: Access, plan: Plan) -> list[Any]:
     """What a caller is told, page by page; the order of what is included is nobody's promise."""
-    told: list[object] = []
+    told: list[Any] = []
     for _ in range(MOST_PAGES):
         try:
             found = await store.search(access, plan)

@@ -58,8 +58,8 @@ def after_missing(field: str, last: list[Any] | None) -> Document:
     return {field: {"$exists": False}} | ({"_id": {"$gt": last[0]}} if last is not None else {})
 
 
-def sorted_pipeline(plan: t.Plan, types: Sequence[str], last: list[Any] | None, limit: int | None) -> list[Document]:
-    """From matching documents to `{_id, k0, k1, …}` in order, after `[name, k0, k1, …]`."""
+def sorted_pipeline(plan: t.Plan, types: Sequence[str], last: list[Any] | None, limit: int) -> list[Document]:
+    """At most `limit`, from matching documents to `{_id, k0, k1, …}` in order, after `[name, k0, k1, …]`."""
     fields: Document = {"i": {"$arrayElemAt": [{"$split": ["$_id", "/"]}, 1]}}
     fields |= {f"k{number}": _value(key, types) for number, key in enumerate(plan.sort)}
     missing: Document = {f"m{number}": {"$cond": [{"$eq": [f"$k{number}", None]}, 1, 0]} for number in range(len(plan.sort))}
@@ -69,8 +69,7 @@ def sorted_pipeline(plan: t.Plan, types: Sequence[str], last: list[Any] | None, 
     stages: list[Document] = [{"$project": fields}, {"$set": missing}]
     if last is not None:
         stages.append({"$match": _after(plan.sort, last)})
-    stages.append({"$sort": order | {"i": 1, "_id": 1}})
-    return [*stages, {"$limit": limit}] if limit is not None else stages
+    return [*stages, {"$sort": order | {"i": 1, "_id": 1}}, {"$limit": limit}]
 
 
 def _value(key: t.SortKey, types: Sequence[str]) -> Document:

@@ -146,11 +146,24 @@ class Search:
         return rows, documents
 
     async def _by_sorting(self, where: Document, last: Row | None, limit: int) -> list[Row]:
-        stages = sorted_pipeline(self.plan, self.types, last, None if self._late else limit)
-        cursor = await self._resources.aggregate([{"$match": where}, *stages], session=self._session, allowDiskUse=True)
+        """Late clauses are asked of what sorts first; where that does not fill the page, of every candidate."""
+        if not self._late:
+            return await self._sorted(where, last, limit)
+        first = await self._sorted(where, last, BATCH)
+        held = (await self._ask(first))[:limit]
+        if len(held) == limit or len(first) < BATCH:
+            return held
+        best: list[Row] = []
+        rest = limit - len(held)
+        async for names in _batches(self._walk(where, after_unsorted, "n", _FIRST, None, None)):
+            best = await self._sorted({"_id": {"$in": [row[0] for row in best] + names}}, first[-1], rest)
+        return held + best
+
+    async def _sorted(self, where: Document, last: Row | None, limit: int) -> list[Row]:
+        stages = sorted_pipeline(self.plan, self.types, last, limit)
+        cursor = await self._resources.aggregate([{"$match": where}, *stages], session=self._session)
         number = range(len(self.plan.sort))
-        rows = ([row["_id"], *(row.get(f"k{n}") for n in number)] async for row in cursor)
-        return [row async for row in self._held(rows, limit)]
+        return [[row["_id"], *(row.get(f"k{n}") for n in number)] async for row in cursor]
 
     async def _walk(
         self, where: Document, after: After, field: str, order: Order, last: Row | None, limit: int | None
@@ -169,27 +182,6 @@ class Search:
             if len(page) < size:
                 return
             last = page[-1]
-
-    async def _held(self, rows: AsyncIterator[Row], limit: int) -> AsyncIterator[Row]:
-        """Those of `rows` for which the late clauses hold, at most `limit`."""
-        given = 0
-        batch: list[Row] = []
-        if not self._late:
-            async for row in rows:
-                yield row
-            return
-        async for row in rows:
-            batch.append(row)
-            if len(batch) < BATCH:
-                continue
-            for one in await self._ask(batch):
-                yield one
-                given += 1
-                if given == limit:
-                    return
-            batch = []
-        for one in (await self._ask(batch))[: limit - given]:
-            yield one
 
     async def _ask(self, batch: list[Row]) -> list[Row]:
         held = {row[0] for row in batch}
@@ -263,6 +255,18 @@ class Search:
         where = self._clauses.visible((include.source,), {"k": {"$in": words}})
         found = self._clauses.find(where).sort([("n", 1), ("_id", 1)]).limit(MAX_INCLUDED + 1)
         return [one["_id"] async for one in found]
+
+
+async def _batches(rows: AsyncIterator[Row]) -> AsyncIterator[list[str]]:
+    """The names of `rows`, `BATCH` at a time."""
+    batch: list[str] = []
+    async for row in rows:
+        batch.append(row[0])
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def plain(value: Any) -> Any:

@@ -7,14 +7,17 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from app.fhir.errors import FHIRError
+from app.security.access import SYSTEM
 from app.store.mongo import clauses, conditions, order, search
 from app.store.mongo.search import Search
+from app.store.protocol import Put
 from tests.contract import wide
-from tests.contract.asked import codes_asked
+from tests.contract.asked import Asked, codes_asked
 from tests.contract.beside import Beside, beside, same
 from tests.contract.test_differential import Run
 from tests.store.mongo.test_query_plans import COUNT, faults, watched
@@ -62,6 +65,28 @@ def other_ways(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_and_by_the_ways_of_large_stores(stores: tuple[Run, Beside]) -> None:
     run, both = stores
     assert run(both.differences(run(both.asking(2)), 400)) == []
+
+
+@pytest.mark.usefixtures("other_ways")
+async def test_a_long_chain_sorted_by_what_has_no_index(mongodb: str, tmp_path: Path) -> None:
+    async with beside(mongodb, tmp_path, wide.extract) as both:
+        for number in range(40):
+            patient: dict[str, object] = {
+                "resourceType": "Patient",
+                "id": f"{number * 7 % 40}",
+                "name": [{"given": ["BCA"[number % 3]]}],
+            }
+            patient |= {"gender": ("male", "female", "other")[number % 3]} if number % 4 else {}
+            seen = {"resourceType": "Observation", "id": f"o{number}", "subject": {"reference": f"Patient/{number}"}}
+            await both.one.commit(SYSTEM, [Put(patient), *([Put(seen)] if number % 3 else [])])
+        await same(both)
+        for sort in ("gender", "-gender,given", "given,-gender", "-_id,gender"):
+            for count in ("3", "20", "40"):
+                params = (("_has:Observation:subject:_lastUpdated", "ge2000"), ("_sort", sort), ("_count", count))
+                plan = Asked(SYSTEM, ("Patient",), params).plan(both.extract.parameters)
+                mine, yours = await both.answers(SYSTEM, plan)
+                assert len({name for matches, *_ in mine for name, *_ in matches}) == 26 or count == "3"  # not all of its pages
+                assert mine == yours
 
 
 def test_nothing_that_can_be_asked_is_left_out(stores: tuple[Run, Beside]) -> None:
