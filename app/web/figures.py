@@ -85,19 +85,23 @@ class Cabinet:
     async def figures(self, access: Access, measure: str) -> Figures:
         """A measure, of now, as `access` may see it. Raises NotFound for a measure that no page shows."""
         _known(measure)
-        return await self._get((_viewer(access), measure), lambda: self._evaluate(access, measure))
+        return await self._figures(access, measure)
 
     async def public(self, measure: str) -> Figures:
         """What the public sees: what was published for the period; until something was, the figures of now."""
         _known(measure)
         return await self._get(("published", measure), lambda: self._published(measure))
 
+    async def _figures(self, access: Access, measure: str, *, of_now: bool = False) -> Figures:
+        """`of_now` for what goes into other figures, which are stamped as of now."""
+        return await self._get((_viewer(access), measure), lambda: self._evaluate(access, measure), of_now=of_now)
+
     async def _published(self, measure: str) -> Figures:
         period, definition = reporting_period(clock.today()), shipped(measure)
         hospitals = [ods for ods in (await shelf(self._store).columns()).hospitals if ods]
         found = await publication(self._store, definition.canonical, period, hospitals)
         if found is None:
-            return await self.figures(PUBLIC, measure)
+            return await self._figures(PUBLIC, measure, of_now=True)
         models = sorted({row.model for row in found.rows if row.model})
         kinds = ("Weights of the score", "Rules of comparison", *("Case-mix model" for _ in models))
         named = (("Measure", definition.canonical), *zip(kinds, (*found.artefacts, *models), strict=False))
@@ -117,7 +121,7 @@ class Cabinet:
         if access.role == "public":
             everybodys = await hospital_table(self._store, PUBLIC, measure, period)
         else:
-            everybodys = (await self.figures(PUBLIC, measure)).rows
+            everybodys = (await self._figures(PUBLIC, measure, of_now=True)).rows
         rows = {row.hospital: row for row in everybodys}
         counted = await count(self._store, SYSTEM, measure, period)
         for number in counted.reporting():
@@ -140,9 +144,9 @@ class Cabinet:
             ),
         )
 
-    async def _get(self, key: tuple[Any, ...], make: Any) -> Any:
+    async def _get(self, key: tuple[Any, ...], make: Any, *, of_now: bool = False) -> Any:
         kept = self._kept.get(key)
-        if kept is not None and time.monotonic() - kept[0] < FRESH:
+        if kept is not None and not of_now and time.monotonic() - kept[0] < FRESH:
             return kept[2]
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:

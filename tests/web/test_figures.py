@@ -76,16 +76,34 @@ async def test_what_is_kept_for_one_is_not_shown_to_another(store: Store) -> Non
     assert theirs.row("ZA2").known is not None and mine.row("ZA2").suppressed
 
 
-async def test_a_change_is_seen(store: Store, evaluations: list[str]) -> None:
-    before = (await cabinet(store).figures(LEAD, "survival-to-one-year")).row("ZA1")
+async def _a_child_dies(store: Store) -> None:
     facts = next(each for each in nation(24, hospitals=4) if each.hospital == "ZA1" and each.died_on is None)
     dead = msgspec.structs.replace(facts, died_on=facts.index_date)
     record = Record(KIND, dead.case, msgspec.json.encode(dead), state="horizon", tag=dead.condition, owner="ZA1")
     cursor = await store.get_record(SYSTEM, CURSOR, CaseFactsConsumer.name)
     await store.commit(SYSTEM, [PutRecord(record), PutRecord(cursor)])
+
+
+async def test_a_change_is_seen(store: Store, evaluations: list[str]) -> None:
+    before = (await cabinet(store).figures(LEAD, "survival-to-one-year")).row("ZA1")
+    await _a_child_dies(store)
     after = (await cabinet(store).figures(LEAD, "survival-to-one-year")).row("ZA1")
     assert (after.observed, after.known) == (before.observed - 1, before.known)
     assert len(evaluations) == 2, "once for each state of the store"
+
+
+async def test_nothing_older_goes_into_figures_of_now(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For two seconds a reader may see the figures of before; what is made meanwhile for another must not keep them for good."""
+    measure = "survival-to-one-year"
+    await put(store, nation(60, hospitals=4))
+    monkeypatch.setattr(figures, "FRESH", 1000.0)
+    before = await cabinet(store).figures(PUBLIC, measure)
+    await _a_child_dies(store)
+    mine, public = await cabinet(store).figures(OTHER, measure), await cabinet(store).public(measure)
+    monkeypatch.setattr(figures, "FRESH", 0.0)
+    now = await cabinet(store).figures(PUBLIC, measure)
+    assert now.row("ZA1") != before.row("ZA1")
+    assert mine.row("ZA1") == public.row("ZA1") == now.row("ZA1")
 
 
 async def test_what_was_published_stands_still_while_the_hospitals_own_page_moves(store: Store) -> None:
