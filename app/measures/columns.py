@@ -27,7 +27,7 @@ from app.registry.facts import at_day
 from app.security.access import SYSTEM
 from app.statistics.arrays import Floats, Integers
 from app.store.consumer import CURSOR
-from app.store.protocol import Store
+from app.store.protocol import Record, Store
 
 _PAGE = 1000
 _MEASURES = 32  # kept at a time, the last used
@@ -108,7 +108,7 @@ class Shelf:
         self._store = store
         self._lock = asyncio.Lock()
         self._stamp: tuple[object, ...] = ()
-        self._revisions: dict[str, int] = {}
+        self._told: dict[str, tuple[int, int]] = {}
         self._facts: dict[str, CaseFacts] = {}
         self._columns = columns_of([], clock.today())
         self._rows: dict[tuple[str, ...], dict[str, tuple[CaseFacts, bool, Row]]] = {}
@@ -146,30 +146,36 @@ class Shelf:
             self._flags[key] = (columns, flags)
             while len(self._rows) > _MEASURES:
                 oldest = next(iter(self._rows))
-                del self._rows[oldest], self._flags[oldest]
+                del self._rows[oldest]
+                self._flags.pop(oldest, None)
             return flags
 
     async def _now(self) -> tuple[object, ...]:
         """What must be unchanged for the columns to be: the consumer's place in the feed, the number of records, the day."""
         cursor = await self._store.get_record(SYSTEM, CURSOR, CaseFactsConsumer.name)
-        return cursor and cursor.revision, await self._store.count_records(SYSTEM, KIND), clock.today()
+        return cursor and _stamp(cursor), await self._store.count_records(SYSTEM, KIND), clock.today()
 
     async def _refresh(self) -> None:
         today, after = clock.today(), None
-        revisions, facts = {}, {}
+        told, facts = {}, {}
         while True:
             page = await self._store.find_records(SYSTEM, KIND, after=after, limit=_PAGE)
             for record in page:
-                known = self._facts.get(record.key) if self._revisions.get(record.key) == record.revision else None
-                revisions[record.key] = record.revision
+                stamp = told[record.key] = _stamp(record)
+                known = self._facts.get(record.key) if self._told.get(record.key) == stamp else None
                 facts[record.key] = at_day(known or _decoder.decode(record.body), today)
             if len(page) < _PAGE:
                 break
             after = page[-1].key
             await asyncio.sleep(0)
-        self._revisions, self._facts = revisions, facts
+        self._told, self._facts = told, facts
         self._flags.clear()  # they hold the columns of before
         self._columns = columns_of(list(facts.values()), today)
+
+
+def _stamp(record: Record) -> tuple[int, int]:
+    """Another one for whatever was written since: a record that went and came again counts its revisions anew."""
+    return record.revision, record.updated
 
 
 _shelves: "WeakKeyDictionary[Store, Shelf]" = WeakKeyDictionary()

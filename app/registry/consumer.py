@@ -6,7 +6,7 @@ Whatever of a child changes, all cases of that child are told anew, once a batch
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 import msgspec
@@ -71,31 +71,27 @@ class CaseFactsConsumer(Consumer):
     name = "case-facts"
 
     async def handle(self, changes: list[Change]) -> Sequence[Write]:
-        """Facts of every case of every child whom the changes touch."""
-        writes: list[Write] = [
-            DeleteRecord(KIND, change.id) for change in changes if change.type == "EpisodeOfCare" and change.action == "delete"
-        ]
+        """Facts of every case of every child whom the changes touch; a case that is not told any more goes."""
         today = clock.today()
-        touched = await self._touched(change for change in changes if change.type in TOUCHED_BY)
-        for resources in await self._told(await self._with_case(touched)):
+        cases = await self._cases(await self._touched(change for change in changes if change.type in TOUCHED_BY))
+        named = chain((change.id for change in changes if change.type == "EpisodeOfCare"), *cases.values())
+        writes: dict[str, Write] = {case: DeleteRecord(KIND, case) for case in named}
+        for resources in await _asked(child_resources(self.store, patient) for patient in cases):
             for episode in resources:
                 if episode["resourceType"] == "EpisodeOfCare":
                     case = str(episode["id"])
                     facts = facts_from(resources, today, case)
-                    writes.append(PutRecord(_record(facts)) if facts else DeleteRecord(KIND, case))
-        return writes
+                    writes[case] = PutRecord(_record(facts)) if facts else DeleteRecord(KIND, case)
+        return list(writes.values())
 
-    async def _told(self, patients: Sequence[str]) -> list[list[dict[str, object]]]:
-        """The resources of each."""
-        return await _asked(child_resources(self.store, patient) for patient in patients)
-
-    async def _with_case(self, patients: Sequence[str]) -> list[str]:
-        """Those of the Patients who have a case at all: a hospital's other patients may have thousands of resources."""
-        found: set[str | None] = set()
+    async def _cases(self, patients: Sequence[str]) -> dict[str, list[str]]:
+        """The cases of those Patients who have one at all: a hospital's other patients may have thousands of resources."""
+        found: dict[str, list[str]] = {}
         for start in range(0, len(patients), TOGETHER):
-            plan = of_patients(("EpisodeOfCare",), patients[start : start + TOGETHER])
-            found |= {patient_of(stored.resource) async for stored in every(self.store, SYSTEM, plan)}
-        return [patient for patient in patients if patient in found]
+            async for stored in every(self.store, SYSTEM, of_patients(("EpisodeOfCare",), patients[start : start + TOGETHER])):
+                if patient := patient_of(stored.resource):
+                    found.setdefault(patient, []).append(stored.id)
+        return found
 
     async def _touched(self, changes: Iterable[Change]) -> list[str]:
         """Patients whom the changes are or were about: a merge or a correction moves resources from one child to another."""

@@ -12,7 +12,7 @@ from app import clock
 from app.fhir.errors import BadRequest, Forbidden, NotFound
 from app.measures import artefacts
 from app.measures.columns import columns_of, flags_of, row_of, shelf
-from app.measures.definition import shipped
+from app.measures.definition import shipped, shipped_ids
 from app.measures.evaluate import evaluate, evaluate_hospitals
 from app.measures.fitting import fit, fit_all
 from app.measures.period import period
@@ -20,8 +20,10 @@ from app.measures.rules import rules
 from app.measures.tally import tally
 from app.outcomes import case_mix
 from app.outcomes.case_facts import CaseFacts
+from app.registry.consumer import KIND, CaseFactsConsumer
 from app.security.access import PUBLIC, SANDBOX, SYSTEM, Access
-from app.store.protocol import Store
+from app.store.consumer import CURSOR
+from app.store.protocol import DeleteRecord, Store
 from tests.measures.conftest import put, small_nation
 from tests.outcomes.cases import case, nation, operations
 
@@ -218,6 +220,26 @@ async def test_columns_follow_the_facts_and_the_calendar(store: Store, monkeypat
     assert await numerator() == [False, False, True]
     monkeypatch.setattr(clock, "today", lambda: date(2026, 6, 1))
     assert await numerator() == [False, True, True]
+
+
+async def test_facts_that_went_and_came_again_are_read_again(store: Store) -> None:
+    """Their revisions, and those of the consumer's place, begin anew."""
+    await put(store, [case(case="a", hospital="ZA1")])
+    assert (await shelf(store).columns()).hospitals == ("ZA1",)
+    cursor = DeleteRecord(CURSOR, CaseFactsConsumer.name)
+    await store.commit(SYSTEM, [DeleteRecord(KIND, "a"), cursor])
+    await put(store, [case(case="a", hospital="ZA2")])
+    assert (await shelf(store).columns()).hospitals == ("ZA2",)
+
+
+async def test_more_measures_than_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.measures.columns._MEASURES", 1)
+    await put(store, [case(case="a")])
+    for quality in (0, 3):
+        columns = await shelf(store).columns()
+        for measure in shipped_ids():
+            assert len((await shelf(store).flags(shipped(measure), columns)).stratum) == 1
+        await put(store, [case(case="a", quality_of_life=quality)])
 
 
 async def test_a_reader_with_the_columns_of_before_spoils_nothing_for_the_next(store: Store) -> None:

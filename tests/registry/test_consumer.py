@@ -41,6 +41,20 @@ async def test_a_case_appears_changes_and_goes(store: Store) -> None:
     assert await _all(store) == []
 
 
+async def test_a_case_goes_with_its_child(store: Store) -> None:
+    its = [Put(patient()), Put(case()), Put(INDEX)]
+    gone = (Delete("Patient", "p"), Put(case() | {"patient": {"display": "not known any more"}}), Put(case(of="nobody")))
+    for how in gone:
+        await store.commit(ZAA, its)
+        assert len(await _all(store)) == 1
+        await store.commit(ZAA, [how])
+        assert await _all(store) == []
+        await CaseFactsConsumer(store).rebuild()
+        assert await _all(store) == []
+    await store.commit(ZAA, its)
+    assert len(await _all(store)) == 1
+
+
 async def test_what_the_consumer_keeps_is_what_the_resources_say(store: Store) -> None:
     told = observation("g", names.CHILD_FACTOR, "gestation", "2023-01-03", valueQuantity={"value": 35, "code": "wk"})
     result = observation("crp", names.LOINC, "1988-5", "2023-01-03", source="hl7v2", valueQuantity={"value": 40, "code": "mg/L"})
