@@ -144,8 +144,8 @@ def fit(
     held_out = np.empty(len(y))
     fold = np.arange(len(y)) % FOLDS
     for number in range(FOLDS):
-        part = _fit(x[fold != number], y[fold != number], specification)
-        held_out[fold == number] = part.predict(x[fold == number])
+        out = fold == number
+        held_out[out] = _chances(x[~out], y[~out], x[out], specification)
     digest = hashlib.sha256(msgspec.json.encode(specification) + outcome.encode() + x.tobytes() + y.tobytes()).hexdigest()
     return Model(
         outcome,
@@ -165,7 +165,18 @@ def fit(
 def _fit(x: Floats, y: Floats, specification: Specification) -> logistic.Fit:
     penalty = np.full(x.shape[1], max(specification.ridge, 1e-6))
     penalty[0] = 0.0
-    return logistic.fit(x, y, ridge=penalty)
+    try:
+        return logistic.fit(x, y, ridge=penalty)
+    except logistic.NotConverged as error:
+        raise BusinessRule(f"The case-mix model could not be fitted: {error}.") from error
+
+
+def _chances(x: Floats, y: Floats, others: Floats, specification: Specification) -> Floats:
+    """Of `others` by a model of (x, y); where all of those had one outcome, their rate, half a case to either side."""
+    events = y.sum()
+    if events in (0, len(y)):
+        return np.full(len(others), (events + 0.5) / (len(y) + 1))
+    return _fit(x, y, specification).predict(others)
 
 
 def _performance(y: Floats, chances: Floats) -> Performance:

@@ -41,7 +41,7 @@ class Posterior:
 
     def interval(self, confidence: float = 0.95) -> tuple[Floats, Floats]:
         """(i,), (i,) equal-tailed credible limits on the grid's scale."""
-        cumulative = np.cumsum(self.density, axis=0)
+        cumulative = np.cumsum(self.density, axis=0) - self.density / 2  # a point stands for the cell around it
         low, high = (1 - confidence) / 2, (1 + confidence) / 2
         columns = range(cumulative.shape[1])
         return tuple(np.array([np.interp(p, cumulative[:, i], self.grid) for i in columns]) for p in (low, high))  # type: ignore[return-value]

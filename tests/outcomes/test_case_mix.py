@@ -55,6 +55,28 @@ def test_nothing_known_drops_no_child() -> None:
     assert sum(value for name, value in row.items() if name.startswith("missing:")) == 6
 
 
+@pytest.mark.parametrize("events", [1, 2, len(CASES) - 1])
+def test_an_outcome_that_one_fold_alone_has(events: int) -> None:
+    outcomes = np.zeros(len(CASES), dtype=np.int64)
+    outcomes[np.argsort(np.array([each.case for each in CASES]))[:: case_mix.FOLDS][:events]] = 1
+    if events > 2:
+        outcomes = 1 - np.eye(len(CASES), dtype=np.int64)[0]
+    model = case_mix.fit(
+        MATRIX, outcomes, [each.case for each in CASES], ["2023-01-01"], outcome=OUTCOME, specification=SPECIFICATION
+    )
+    assert case_mix.expected(MATRIX, model).sum() == pytest.approx(events, abs=1e-6)
+    assert model.cross_validated.auc is not None
+
+
+def test_a_model_without_a_maximum_is_refused_with_a_reason() -> None:
+    endless = msgspec.structs.replace(SPECIFICATION, ridge=0.0)
+    separated = np.column_stack([np.ones(60), np.repeat([0.0, 1e9], 30)])
+    with pytest.raises(BusinessRule, match="could not be fitted"):
+        case_mix.fit(
+            separated, np.repeat([0, 1], 30), [f"{n:02}" for n in range(60)], ["x"], outcome=OUTCOME, specification=endless
+        )
+
+
 def test_expected_equals_observed_and_severity_counts() -> None:
     model = fitted()
     chances = case_mix.expected(MATRIX, model)

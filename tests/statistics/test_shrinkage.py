@@ -23,6 +23,13 @@ def test_the_classic_ranking_example_without_a_sampler() -> None:
     assert above.argmax() == 7 and above[3] < 0.001
 
 
+def test_an_interval_lies_where_the_density_does_however_fine_the_grid() -> None:
+    grid = np.linspace(-4, 4, 81)  # a standard normal
+    density = np.exp(-(grid**2) / 2)[:, None]
+    found = shrinkage.Posterior(0, 0, 1, 0, grid, density / density.sum())
+    assert np.ravel(found.interval()) == pytest.approx([-1.959964, 1.959964], abs=5e-3)
+
+
 def test_maximum_likelihood() -> None:
     mu, sigma = shrinkage.maximum_likelihood(shrinkage.binomial_table(DEATHS, CASES))
     assert (mu, sigma) == (pytest.approx(-2.543959, abs=5e-5), pytest.approx(0.357698, abs=2e-4))
