@@ -26,7 +26,7 @@ DEFINITION: dict[str, Any] = {
     "kind": "operation",
     "description": (
         "R4's $evaluate-measure, with a reporter (one hospital, or all together), expected outcomes, and small numbers suppressed for anyone but the "
-        "hospital itself. A POST keeps the summary report and answers it with its id."
+        "hospital itself. A POST keeps the summary report for the caller, apart from what is published, and answers it with its id."
     ),
     "affectsState": False,
     "code": "evaluate-measure",
@@ -79,8 +79,7 @@ def operations(store: Store) -> list[Operation]:
             return found
         if not access.may_write:
             raise Forbidden("You may not keep a report: ask with GET.")
-        stored, _ = await publishing.keep(store, found, publishing.owner_for(access, found))
-        return stored.raw
+        return (await publishing.keep(store, access, found)).raw
 
     return [Operation(DEFINITION, handler)]
 

@@ -1,8 +1,11 @@
-"""Reports that stay: for each hospital one as published, readable by all who are signed in, and one with its small numbers for itself alone."""
+"""Reports that stay: for each hospital one as published, readable by all who are signed in, and one with its small numbers for itself alone.
 
+What must stay true: only `publish` makes what everyone reads, and makes it as the public may see it; what a caller keeps is the caller's.
+"""
+
+from collections.abc import Set
 from typing import Any
 
-from app.fhir.errors import Gone, NotFound
 from app.ids import derived_id
 from app.measures import viewer
 from app.measures.evaluate import count, summarise
@@ -16,6 +19,7 @@ RESTRICTED = {  # national staff can read it, as they can the children's records
     "code": "R",
     "display": "restricted",
 }
+KEPT = "kept for "  # before the owners, in the mark of what callers keep
 
 
 async def publish(store: Store, measure: str, period: Period) -> int:
@@ -24,34 +28,48 @@ async def publish(store: Store, measure: str, period: Period) -> int:
     The number of reports that are new or changed.
     """
     counted = await count(store, SYSTEM, measure, period)
-    changed = int((await keep(store, summarise(counted, period, PUBLIC, None), SHARED))[1])
+    puts = [_put(summarise(counted, period, PUBLIC, None), {SHARED})]
     for number in counted.reporting():
         for access, owner in ((PUBLIC, SHARED), (SYSTEM, counted.columns.hospitals[number])):
-            changed += (await keep(store, summarise(counted, period, access, number), owner))[1]
-    return changed
+            puts.append(_put(summarise(counted, period, access, number), {owner}))
+    return sum([(await _store(store, put))[1] for put in puts])
 
 
-async def keep(store: Store, report: dict[str, Any], owner: str) -> tuple[Stored, bool]:
-    """Store one summary report under an id that the same question finds again; False where the stored one says the same already."""
-    reporter = report.get("reporter", {}).get("reference", "all")
-    id = report_id(report["measure"], span(report["period"]["start"], report["period"]["end"]), reporter, owner)
-    report = {**report, "id": id}
-    if owner != SHARED:
-        report["meta"] = {"security": [RESTRICTED]}
-    try:
-        before = await store.read(SYSTEM, "MeasureReport", id)
-        if _said(before.resource) == _said(report):
+async def keep(store: Store, access: Access, report: dict[str, Any]) -> Stored:
+    """Store a summary that a caller asked for, under an id that the same question finds again: for the caller alone, apart from what is published.
+
+    The hospital's own where it may show small numbers, else all the caller's hospitals'; a national body's is for national bodies.
+    """
+    ods = report["reporter"].get("identifier", {}).get("value")
+    alone = ods is not None and viewer.sees_small_numbers(access, ods)
+    return (await _store(store, _put(report, {str(ods)} if alone else access.stamp(), KEPT)))[0]
+
+
+def report_id(measure: str, period: Period, reporter: str, mark: str) -> str:
+    """The id of a stored report: of a measure (`url|version`), of a `reporter` ("all", or the reference of a hospital).
+
+    `mark` is the owner of a published one, and other for what callers keep.
+    """
+    return derived_id("MeasureReport", measure, period.start.isoformat(), period.end.isoformat(), reporter, mark)
+
+
+def _put(report: dict[str, Any], owners: Set[str], prefix: str = "") -> Put:
+    """A summary as it is stored. Its id tells for whom: what two readers may see differently never shares a history."""
+    reporter = report["reporter"].get("reference", "all")
+    period = span(report["period"]["start"], report["period"]["end"])
+    id = report_id(report["measure"], period, reporter, prefix + " ".join(sorted(owners)))
+    label = {} if SHARED in owners else {"meta": {"security": [RESTRICTED]}}
+    return Put({**report, "id": id, **label}, owners=frozenset(owners))
+
+
+async def _store(store: Store, put: Put) -> tuple[Stored, bool]:
+    """What is stored then; False where it said the same already, to the same readers."""
+    for before in await store.read_many(SYSTEM, [f"MeasureReport/{put.resource['id']}"]):
+        if before.owners == put.owners and _said(before.resource) == _said(put.resource):
             return before, False
-    except (NotFound, Gone):
-        pass
-    (stored,) = await store.commit(SYSTEM, [Put(report, owners=frozenset({owner}))])
+    (stored,) = await store.commit(SYSTEM, [put])
     assert stored is not None
     return stored, True
-
-
-def report_id(measure: str, period: Period, reporter: str, owner: str) -> str:
-    """The id of a stored report: of a measure (`url|version`), of a `reporter` ("all", or the reference of a hospital), for an owner."""
-    return derived_id("MeasureReport", measure, period.start.isoformat(), period.end.isoformat(), reporter, owner)
 
 
 def _said(report: dict[str, Any]) -> dict[str, Any]:
@@ -66,9 +84,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(each) for each in value]
     return value if isinstance(value, bool | str | int) or value is None else float(value)
-
-
-def owner_for(access: Access, report: dict[str, Any]) -> str:
-    """Whose a summary is that a caller asked to keep: the hospital's own where it may show small numbers, else everyone's."""
-    ods = report["reporter"].get("identifier", {}).get("value")
-    return str(ods) if ods is not None and viewer.sees_small_numbers(access, ods) else SHARED

@@ -1,16 +1,19 @@
 import csv
 import io
 
+import msgspec
 import pytest
 
 from app.fhir.errors import BadRequest, Forbidden
 from app.fhir.operations import OperationRequest
 from app.measures import artefacts, export, operations, publishing
+from app.measures.definition import shipped
 from app.measures.fitting import fit
 from app.measures.period import period
+from app.measures.published import publication
 from app.measures.table import hospital_table
 from app.security.access import PUBLIC, SANDBOX, SHARED, SYSTEM, Access
-from app.store.protocol import Store
+from app.store.protocol import Put, Store
 from tests.measures.conftest import put, small_nation
 
 SPAN = period("2022", "2024")
@@ -39,8 +42,6 @@ async def test_each_hospital_has_one_report_for_all_and_one_for_itself(nation_st
 async def test_running_again_changes_nothing_until_a_figure_does(nation_store: Store) -> None:
     await publishing.publish(nation_store, MEASURE, SPAN)
     assert await publishing.publish(nation_store, MEASURE, SPAN) == 0
-    import msgspec
-
     first = next(facts for facts in small_nation() if facts.quality_of_life == 0)
     await put(nation_store, [msgspec.structs.replace(first, quality_of_life=3)])
     assert await publishing.publish(nation_store, MEASURE, SPAN) >= 2
@@ -79,8 +80,46 @@ async def test_the_operation_answers_a_get_and_keeps_a_post(nation_store: Store)
     again = await call(nation_store, HOSPITAL, method="POST", reporter="Organization/za1")
     assert again == raw
     await call(nation_store, HOSPITAL, method="POST", reporter="Organization/za2")
-    other = [each async for each in nation_store.scan(SYSTEM, ["MeasureReport"]) if each.owners == frozenset({SHARED})]
-    assert len(other) == 1 and "masked" in other[0].raw.decode()
+    mine = [report for report in await reports(nation_store, HOSPITAL) if report["reporter"]["identifier"]["value"] == "ZA2"]  # type: ignore[index]
+    assert len(mine) == 1 and "masked" in str(mine[0])
+    assert await reports(nation_store, Access("o", "hospital", frozenset({"ZA2"}))) == []
+
+
+@pytest.mark.parametrize(
+    "access", [HOSPITAL, SANDBOX, Access("v", "vendor", frozenset({"ZA1", "ZA2"}))], ids=lambda each: each.role
+)
+@pytest.mark.parametrize("reporter", ["", "ZA1", "ZA3"])
+async def test_what_a_caller_keeps_is_the_callers_and_never_what_is_published(
+    nation_store: Store, access: Access, reporter: str
+) -> None:
+    asked = {"reporter": reporter} if reporter else {}
+
+    async def published() -> list[dict[str, object]]:
+        return await reports(nation_store, Access("o", "hospital", frozenset({"ZA9"})))
+
+    await call(nation_store, access, method="POST", **asked)
+    assert await published() == [] and await publication(nation_store, shipped(MEASURE).canonical, SPAN, ["ZA1", "ZA3"]) is None
+    assert await publishing.publish(nation_store, MEASURE, SPAN) == 21
+    before = await published()
+    ids = [stored.id async for stored in nation_store.scan(SYSTEM, ["MeasureReport"])]
+    await put(nation_store, [msgspec.structs.replace(facts, quality_of_life=3) for facts in small_nation()[:200]])
+    await call(nation_store, access, method="POST", **asked)
+    assert await published() == before
+    assert sorted([stored.id async for stored in nation_store.scan(SYSTEM, ["MeasureReport"])]) == sorted(ids)
+
+
+async def test_a_vendor_keeps_a_hospitals_small_numbers_for_that_hospital(nation_store: Store) -> None:
+    await call(nation_store, Access("v", "vendor", frozenset({"ZA1", "ZA2"})), method="POST", reporter="ZA1")
+    (kept,) = [each async for each in nation_store.scan(SYSTEM, ["MeasureReport"])]
+    assert kept.owners == frozenset({"ZA1"}) and "restricted" in kept.raw.decode()
+
+
+async def test_whoever_stores_the_same_first_does_not_stop_the_publication(nation_store: Store) -> None:
+    await publishing.publish(nation_store, MEASURE, SPAN)
+    (whole,) = [report for report in await reports(nation_store, HOSPITAL) if "identifier" not in report["reporter"]]  # type: ignore[operator]
+    await nation_store.commit(SYSTEM, [Put(whole, owners=frozenset({"ZA1"}))])
+    assert await publishing.publish(nation_store, MEASURE, SPAN) == 1
+    assert (await nation_store.read(SYSTEM, "MeasureReport", str(whole["id"]))).owners == frozenset({SHARED})
 
 
 async def test_the_operation_by_type_needs_a_measure(nation_store: Store) -> None:
@@ -152,7 +191,6 @@ async def test_the_csv_has_the_agreed_columns_and_no_small_number(nation_store: 
 
 async def test_names_come_from_the_store(nation_store: Store) -> None:
     from app.registry.identity import organisation
-    from app.store.protocol import Put
 
     await nation_store.commit(SYSTEM, [Put(organisation("ZA0", "Northern Children's"), owners=frozenset({SHARED}))])
     rows = await hospital_table(nation_store, SYSTEM, MEASURE, SPAN)
