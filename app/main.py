@@ -41,7 +41,7 @@ class Service(Protocol):
 
 def hooks(store: Store) -> dict[str, list[Hook]]:
     """What joins a write, by resource type."""
-    return {type: [hook] for type, hook in registry.hooks(store).items()}
+    return {type: [hook] for type, hook in {**registry.hooks(store), **measures.hooks(store)}.items()}
 
 
 def operations(store: Store) -> list[Operation]:

@@ -7,10 +7,23 @@ nothing ranks; every figure names its measure, model, weights and rules, with ve
     hospital_table(store, access, "treatment-success", period("2022", "2024"))      ->  rows for pages and files
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.fhir.operations import Operation
-from app.store.protocol import Store
+from app.security.access import Access
+from app.store.protocol import Guard, Hook, Store, Write
+
+
+def hooks(store: Store) -> Mapping[str, Hook]:
+    """What joins the commit of a resource, by its type."""
+    from app.measures.definition import refuse_namesake
+
+    async def on_measure(_: Access, resource: dict[str, Any], beside: Mapping[str, dict[str, Any]]) -> Sequence[Write | Guard]:
+        refuse_namesake(resource)
+        return ()
+
+    return {"Measure": on_measure}
 
 
 def operations(store: Store) -> list[Operation]:

@@ -11,10 +11,11 @@ from typing import Any
 
 from app.content import PROFILES
 from app.fhir import codec
-from app.fhir.errors import FHIRError, NotFound, NotSupported
+from app.fhir.errors import BusinessRule, FHIRError, NotFound, NotSupported
 from app.fhir.fhirpath import Expression
 from app.fhir.fhirpath import compile as compile_fhirpath
 from app.outcomes import artefact
+from app.store.rules import same
 
 LANGUAGE = "text/fhirpath"
 POPULATIONS = ("initial-population", "denominator", "denominator-exclusion", "denominator-exception", "numerator")
@@ -53,6 +54,15 @@ def shipped(id: str) -> Definition:
     if id not in shipped_ids():
         raise NotFound(f"There is no measure '{id[:64]}'. There is: {', '.join(shipped_ids())}.")
     return define(codec.decode((PROFILES / "measures" / f"{id}.json").read_bytes()), own=True)
+
+
+def refuse_namesake(measure: Mapping[str, Any]) -> None:
+    """No client stores another Measure under the url of one that ships: its reports would pass for those. Raises BusinessRule."""
+    url = str(measure.get("url", "")).partition("|")[0]
+    for id in shipped_ids():
+        ours = shipped(id).resource
+        if url == ours["url"] and not same({**measure, "meta": None}, {**ours, "meta": None}):
+            raise BusinessRule(f"{url} is a Measure of this server's own. Give yours another url.", expression="Measure.url")
 
 
 def define(measure: Mapping[str, Any], *, own: bool = False) -> Definition:

@@ -6,6 +6,7 @@ What must stay true: only `publish` makes what everyone reads, and makes it as t
 from collections.abc import Set
 from typing import Any
 
+from app.fhir.errors import NotSupported
 from app.ids import derived_id
 from app.measures import viewer
 from app.measures.evaluate import count, summarise
@@ -25,9 +26,11 @@ KEPT = "kept for "  # before the owners, in the mark of what callers keep
 async def publish(store: Store, measure: str, period: Period) -> int:
     """Store all reports of a measure and period, and that of all hospitals together. Running it again adds no version where no figure changed.
 
-    The number of reports that are new or changed.
+    The number of reports that are new or changed. Raises NotSupported for a measure that does not come with the program.
     """
     counted = await count(store, SYSTEM, measure, period)
+    if not counted.definition.own:
+        raise NotSupported("Only measures that come with the program can be published.")
     puts = [_put(summarise(counted, period, PUBLIC, None), {SHARED})]
     for number in counted.reporting():
         for access, owner in ((PUBLIC, SHARED), (SYSTEM, counted.columns.hospitals[number])):

@@ -9,6 +9,7 @@ import pytest
 
 from app import names
 from app.main import create
+from app.measures.definition import shipped
 from app.measures.fitting import fit
 from app.registry.consumer import CaseFactsConsumer
 from app.settings import Settings
@@ -106,6 +107,36 @@ async def test_questions_that_mean_nothing_get_an_operation_outcome(server: http
         "/Measure/none/$evaluate-measure", params={"periodStart": "2023", "periodEnd": "2023"}, headers=headers
     )
     assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("suffix", ["", "|0.1.0"])
+async def test_no_client_stores_another_measure_under_the_url_of_one_that_ships(server: httpx.AsyncClient, suffix: str) -> None:
+    hospital, national = [await token(server, *who) for who in (("hospital", "ZAA"), ("national",))]
+    ours = shipped("treatment-success").resource
+    mine = {**ours, "id": "mine", "url": f"{ours['url']}{suffix}"}
+    for headers in (hospital, national):
+        for answer in (
+            await server.put("/Measure/mine", json=mine, headers=headers),
+            await server.post("/Measure", json=mine, headers=headers),
+            await server.post("/", json=transaction([mine]), headers=headers),
+        ):
+            assert answer.status_code == 422, answer.text
+            (issue,) = answer.json()["issue"]
+            assert issue["code"] == "business-rule" and "Give yours another url" in issue["diagnostics"]
+            assert issue["expression"][0].endswith("Measure.url")
+    assert (await server.get("/Measure/mine", headers=national)).status_code == 404
+    assert (
+        await server.put("/Measure/mine", json={**mine, "url": "https://za.example/Measure/mine"}, headers=hospital)
+    ).is_success
+
+
+async def test_what_ships_may_be_brought_again_as_it_is(server: httpx.AsyncClient) -> None:
+    """As a load of another server's export does."""
+    headers = await token(server, "national")
+    ours = dict(shipped("treatment-success").resource)
+    assert (await server.put("/Measure/treatment-success", json=ours, headers=headers)).is_success
+    answer = await server.put("/Measure/treatment-success", json={**ours, "title": "Better"}, headers=headers)
+    assert answer.status_code == 422
 
 
 async def test_the_capability_statement_names_the_operation(server: httpx.AsyncClient) -> None:

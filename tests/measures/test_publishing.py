@@ -4,7 +4,7 @@ import io
 import msgspec
 import pytest
 
-from app.fhir.errors import BadRequest, Forbidden
+from app.fhir.errors import BadRequest, Forbidden, NotSupported
 from app.fhir.operations import OperationRequest
 from app.measures import artefacts, export, operations, publishing
 from app.measures.definition import shipped
@@ -112,6 +112,23 @@ async def test_a_vendor_keeps_a_hospitals_small_numbers_for_that_hospital(nation
     await call(nation_store, Access("v", "vendor", frozenset({"ZA1", "ZA2"})), method="POST", reporter="ZA1")
     (kept,) = [each async for each in nation_store.scan(SYSTEM, ["MeasureReport"])]
     assert kept.owners == frozenset({"ZA1"}) and "restricted" in kept.raw.decode()
+
+
+async def test_only_what_comes_with_the_program_is_published(nation_store: Store) -> None:
+    await nation_store.commit(SYSTEM, [Put({**shipped(MEASURE).resource, "id": "mine"}, owners=frozenset({SHARED}))])
+    with pytest.raises(NotSupported, match="come with the program"):
+        await publishing.publish(nation_store, "mine", SPAN)
+    assert await reports(nation_store, SYSTEM) == []
+
+
+async def test_what_is_kept_of_a_namesake_is_not_what_is_published(nation_store: Store) -> None:
+    await publishing.publish(nation_store, MEASURE, SPAN)
+    before = await publication(nation_store, shipped(MEASURE).canonical, SPAN, ["ZA1", "ZA2"])
+    await nation_store.commit(HOSPITAL, [Put({**shipped(MEASURE).resource, "id": "mine"})])
+    for reporter in ({}, {"reporter": "ZA1"}):
+        await call(nation_store, HOSPITAL, method="POST", measure="mine", level="type", **reporter)
+    assert await publication(nation_store, shipped(MEASURE).canonical, SPAN, ["ZA1", "ZA2"]) == before
+    assert await publishing.publish(nation_store, MEASURE, SPAN) == 0
 
 
 async def test_whoever_stores_the_same_first_does_not_stop_the_publication(nation_store: Store) -> None:
