@@ -24,18 +24,27 @@ KEPT = "kept for "  # before the owners, in the mark of what callers keep
 
 
 async def publish(store: Store, measure: str, period: Period) -> int:
-    """Store all reports of a measure and period, and that of all hospitals together. Running it again adds no version where no figure changed.
+    """Store all reports of a measure and period in one commit. Running it again adds no version where no figure changed.
 
-    The number of reports that are new or changed. Raises NotSupported for a measure that does not come with the program.
+    That of all hospitals together is new whenever another is: its date is the publication's. The number of reports that are new or changed.
+    Raises NotSupported for a measure that does not come with the program, VersionConflict where another publishes the same meanwhile.
     """
     counted = await count(store, SYSTEM, measure, period)
     if not counted.definition.own:
         raise NotSupported("Only measures that come with the program can be published.")
-    puts = [_put(summarise(counted, period, PUBLIC, None), {SHARED})]
+    whole = _put(summarise(counted, period, PUBLIC, None), {SHARED})
+    puts = []
     for number in counted.reporting():
         for access, owner in ((PUBLIC, SHARED), (SYSTEM, counted.columns.hospitals[number])):
             puts.append(_put(summarise(counted, period, access, number), {owner}))
-    return sum([(await _store(store, put))[1] for put in puts])
+    stored = {each.reference: each for each in await store.read_many(SYSTEM, [_reference(put) for put in (whole, *puts)])}
+    before = stored.get(_reference(whole))
+    writes = [put for put in puts if not _same(stored.get(_reference(put)), put)]
+    if not writes and _same(before, whole):
+        return 0
+    whole.if_version = before.version if before else 0
+    await store.commit(SYSTEM, [whole, *writes])
+    return 1 + len(writes)
 
 
 async def keep(store: Store, access: Access, report: dict[str, Any]) -> Stored:
@@ -45,7 +54,13 @@ async def keep(store: Store, access: Access, report: dict[str, Any]) -> Stored:
     """
     ods = report["reporter"].get("identifier", {}).get("value")
     alone = ods is not None and viewer.sees_small_numbers(access, ods)
-    return (await _store(store, _put(report, {str(ods)} if alone else access.stamp(), KEPT)))[0]
+    put = _put(report, {str(ods)} if alone else access.stamp(), KEPT)
+    for before in await store.read_many(SYSTEM, [_reference(put)]):
+        if _same(before, put):
+            return before
+    (stored,) = await store.commit(SYSTEM, [put])
+    assert stored is not None
+    return stored
 
 
 def report_id(measure: str, period: Period, reporter: str, mark: str) -> str:
@@ -65,14 +80,13 @@ def _put(report: dict[str, Any], owners: Set[str], prefix: str = "") -> Put:
     return Put({**report, "id": id, **label}, owners=frozenset(owners))
 
 
-async def _store(store: Store, put: Put) -> tuple[Stored, bool]:
-    """What is stored then; False where it said the same already, to the same readers."""
-    for before in await store.read_many(SYSTEM, [f"MeasureReport/{put.resource['id']}"]):
-        if before.owners == put.owners and _said(before.resource) == _said(put.resource):
-            return before, False
-    (stored,) = await store.commit(SYSTEM, [put])
-    assert stored is not None
-    return stored, True
+def _reference(put: Put) -> str:
+    return f"MeasureReport/{put.resource['id']}"
+
+
+def _same(before: Stored | None, put: Put) -> bool:
+    """Whether it is stored already, for the same readers."""
+    return before is not None and before.owners == put.owners and _said(before.resource) == _said(put.resource)
 
 
 def _said(report: dict[str, Any]) -> dict[str, Any]:
