@@ -108,7 +108,7 @@ def run(measure: str, span: tuple[str, str], path: Path | None, published: bool,
             _write_csv(path, rows, definition.canonical, period)
         if keep:
             await artefacts.install(store)
-            click.echo(f"{await publishing.publish(store, measure, period)} reports are new or changed.")
+            click.echo(f"{await publishing.publish(store, measure, period)} reports are new, changed or deleted.")
 
     _run(work, store_url)
 

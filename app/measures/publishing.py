@@ -7,13 +7,15 @@ from collections.abc import Set
 from typing import Any
 
 from app.fhir.errors import NotSupported
+from app.fhir.search.query import parse
 from app.ids import derived_id
 from app.measures import viewer
 from app.measures.evaluate import count, summarise
 from app.measures.period import Period
 from app.measures.period import period as span
 from app.security.access import PUBLIC, SHARED, SYSTEM, Access
-from app.store.protocol import Put, Store, Stored
+from app.store.paging import every
+from app.store.protocol import Delete, Put, Store, Stored
 
 RESTRICTED = {  # national staff can read it, as they can the children's records: it tells them not to pass it on
     "system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
@@ -26,7 +28,8 @@ KEPT = "kept for "  # before the owners, in the mark of what callers keep
 async def publish(store: Store, measure: str, period: Period) -> int:
     """Store all reports of a measure and period in one commit. Running it again adds no version where no figure changed.
 
-    That of all hospitals together is new whenever another is: its date is the publication's. The number of reports that are new or changed.
+    Those of hospitals that have no case in the period any more are deleted: their children are counted elsewhere now. That of all hospitals together is
+    new whenever another is: its date is the publication's. The number of reports that are new, changed or deleted.
     Raises NotSupported for a measure that does not come with the program, VersionConflict where another publishes the same meanwhile.
     """
     counted = await count(store, SYSTEM, measure, period)
@@ -39,7 +42,8 @@ async def publish(store: Store, measure: str, period: Period) -> int:
             puts.append(_put(summarise(counted, period, access, number), {owner}))
     stored = {each.reference: each for each in await store.read_many(SYSTEM, [_reference(put) for put in (whole, *puts)])}
     before = stored.get(_reference(whole))
-    writes = [put for put in puts if not _same(stored.get(_reference(put)), put)]
+    writes: list[Put | Delete] = [put for put in puts if not _same(stored.get(_reference(put)), put)]
+    writes += await _left_over(store, whole.resource["measure"], period, {_reference(put) for put in (whole, *puts)})
     if not writes and _same(before, whole):
         return 0
     whole.if_version = before.version if before else 0
@@ -61,6 +65,17 @@ async def keep(store: Store, access: Access, report: dict[str, Any]) -> Stored:
     (stored,) = await store.commit(SYSTEM, [put])
     assert stored is not None
     return stored
+
+
+async def _left_over(store: Store, measure: str, period: Period, now: Set[str]) -> list[Delete]:
+    """What was published of this measure and period before, and is not among `now` (`Type/id`)."""
+    found = []
+    async for stored in every(store, SYSTEM, parse("MeasureReport", [("measure", measure), ("_count", "500")])):
+        if stored.reference not in now:
+            reporter = stored.resource.get("reporter", {}).get("reference", "all")
+            if stored.id in [report_id(measure, period, reporter, owner) for owner in stored.owners]:
+                found.append(Delete(stored.type, stored.id))
+    return found
 
 
 def report_id(measure: str, period: Period, reporter: str, mark: str) -> str:

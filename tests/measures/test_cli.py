@@ -42,7 +42,7 @@ def test_fit_then_run_prints_each_hospital_and_writes_the_csv(data: Path) -> Non
     done = called("run", "--period", "2022-01-01", "2024-12-31", "--data", data, "--csv", path, "--keep")
     assert done.exit_code == 0, done.output
     assert all(f"ZA{n}" in done.output for n in range(10)) and "fewer good outcomes than expected" in done.output
-    assert "21 reports are new or changed" in done.output
+    assert "21 reports are new, changed or deleted" in done.output
     assert "Treatment success weights (demonstration)" in done.output and "Library/case-mix-treatment-success|" in done.output
     with path.open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 70
