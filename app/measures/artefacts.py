@@ -43,10 +43,12 @@ _decoded: dict[tuple[str, int, int], Model] = {}
 
 
 async def current_model(store: Store, access: Access, id: str) -> Model | None:
-    """The model in force of that Library id, None where none has been fitted. Raises Invalid for a broken one."""
+    """The model in force of that Library id, None where none has been fitted. A hospital's or vendor's own Library is none. Raises Invalid for a broken one."""
     try:
         stored = await store.read(access, "Library", id)
     except (NotFound, Gone):
+        return None
+    if stored.owners - {SHARED}:
         return None
     key = (id, stored.version, stored.updated)
     if key not in _decoded:

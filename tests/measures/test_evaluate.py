@@ -21,9 +21,9 @@ from app.measures.tally import tally
 from app.outcomes import case_mix
 from app.outcomes.case_facts import CaseFacts
 from app.registry.consumer import KIND, CaseFactsConsumer
-from app.security.access import PUBLIC, SANDBOX, SYSTEM, Access
+from app.security.access import PUBLIC, SANDBOX, SHARED, SYSTEM, Access
 from app.store.consumer import CURSOR
-from app.store.protocol import DeleteRecord, Store
+from app.store.protocol import DeleteRecord, Put, Store
 from tests.measures.conftest import put, small_nation
 from tests.outcomes.cases import case, nation, operations
 
@@ -266,6 +266,18 @@ async def test_a_model_on_other_factors_is_not_applied(nation_store: Store) -> N
     await artefacts.save_model(nation_store, other)
     report = await evaluate(nation_store, SYSTEM, MEASURE, "2022", "2024", reporter="ZA1")
     assert not parts(report["group"][0], "comparison")
+
+
+async def test_a_hospitals_model_is_in_force_for_nobody(nation_store: Store) -> None:
+    model = await fit(nation_store, MEASURE, save=False)
+    library = case_mix.to_library(model, day="2026-01-01")
+    await nation_store.commit(HOSPITAL, [Put(library)])
+    report = await evaluate(nation_store, SYSTEM, MEASURE, "2022", "2024", reporter="ZA1")
+    assert not parts(report["group"][0], "comparison")
+    for told in (Put(library, owners=frozenset()), Put(library, owners=frozenset({SHARED}))):  # a site's own, and one fitted here
+        await nation_store.commit(SYSTEM, [told])
+        report = await evaluate(nation_store, SYSTEM, MEASURE, "2022", "2024", reporter="ZA1")
+        assert parts(report["group"][0], "comparison")
 
 
 async def test_rare_outcomes_do_not_stop_the_other_models(nation_store: Store) -> None:
