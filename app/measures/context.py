@@ -38,8 +38,9 @@ def case_bundle(facts: CaseFacts, score: Score) -> dict[str, Any]:
         "resourceType": "Patient",
         "id": facts.patient,
         "gender": facts.sex,
-        "birthDate": facts.birth_date,
     }
+    if facts.birth_date:
+        patient["birthDate"] = facts.birth_date
     if facts.died_on is not None:
         patient["deceasedDateTime"] = facts.died_on
     episode = {
@@ -94,17 +95,16 @@ def outcome_observations(facts: CaseFacts, score: Score) -> list[dict[str, Any]]
 
 
 def score_observation(facts: CaseFacts, score: Score) -> dict[str, Any]:
-    """The score as an Observation that cannot be read without its uncertainty, its age and its weights."""
+    """The score as an Observation that cannot be read without its uncertainty, its age (where that is known) and its weights."""
     limits = {"low": _number(score.low), "high": _number(score.high)}
+    days = score.as_of_age_days
+    age = {"code": {"text": "age as of"}, "valueQuantity": {"value": days, "unit": "day", "system": names.UCUM, "code": "d"}}
     return {
         **_observation(facts, "treatment-success-score", valueQuantity=_number(score.value)),
         "referenceRange": [{"text": "1 is the best possible outcome, 0 is palliation"}],
         "component": [
             {"code": {"text": "95 % interval from the uncertainty of the weights"}, "valueRange": limits},
-            {
-                "code": {"text": "age as of"},
-                "valueQuantity": {"value": score.as_of_age_days, "unit": "day", "system": names.UCUM, "code": "d"},
-            },
+            *([] if days is None else [age]),
             {"code": {"text": "weights"}, "valueString": f"{score.label}: {score.weights}"},
         ],
     }

@@ -51,7 +51,7 @@ class CaseFacts(msgspec.Struct, frozen=True):
     hospital: str  # ODS code of the operating hospital
     condition: str  # code of app.names.CONDITIONS
     sex: str
-    birth_date: str
+    birth_date: str | None  # as told: a year or month where no more is known
     index_date: str  # day of the first operation of the case
     as_of: str  # last day that counts: the horizon, or death, or the last day known, whichever comes first
     horizon_reached: bool  # as_of is the horizon or death

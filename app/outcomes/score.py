@@ -26,7 +26,8 @@ _QUALITY, _SURVIVAL, _INFECTIONS = (ATTRIBUTES.index(code) for code in (QUALITY_
 class Score:
     """`value`, `low` and `high` (95 %) are None where quality of life is not known; `worst` and `best` bound it then and equal it else.
 
-    `success` is None until the outcome is known. `as_of_age_days` is the child's age on the last day that counts.
+    `success` is None until the outcome is known. `as_of_age_days` is the child's age on the last day that counts,
+    None where the day of birth is not known.
     """
 
     value: float | None
@@ -35,7 +36,7 @@ class Score:
     worst: float
     best: float
     success: bool | None
-    as_of_age_days: int
+    as_of_age_days: int | None
     weights: str
     label: str
 
@@ -96,10 +97,15 @@ def score_at(scores: Scores, index: int, facts: CaseFacts, weights: WeightSet) -
         float(scores.worst[index]),
         float(scores.best[index]),
         None if met == UNKNOWN else bool(met),
-        (date.fromisoformat(facts.as_of) - date.fromisoformat(facts.birth_date)).days,
+        _age_days(facts),
         weights.canonical,
         weights.label,
     )
+
+
+def _age_days(facts: CaseFacts) -> int | None:
+    born = facts.birth_date or ""
+    return (date.fromisoformat(facts.as_of) - date.fromisoformat(born)).days if len(born) == len("2023-01-01") else None
 
 
 def _filled(reached: Integers, level: int) -> Integers:

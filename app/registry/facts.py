@@ -67,7 +67,7 @@ def facts_from(resources: Sequence[dict[str, Any]], today: date, case: str | Non
         hospital=hospital_of(episode),
         condition=condition,
         sex=patient.get("gender", "unknown"),
-        birth_date=day_of(patient.get("birthDate")) or "",
+        birth_date=patient.get("birthDate"),
         index_date=index,
         as_of=as_of,
         horizon_reached=as_of in (horizon, died),

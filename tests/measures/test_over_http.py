@@ -53,6 +53,26 @@ def transaction(resources: list[dict[str, Any]]) -> dict[str, Any]:
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
 
+async def test_a_child_without_a_date_of_birth_counts_like_any_other(server: httpx.AsyncClient) -> None:
+    own = await token(server, "hospital", "ZAA")
+    resources = [resource for number in range(1, 4) for resource in child(number, "ZAA")]
+    del resources[0]["birthDate"]
+    resources[4]["birthDate"] = "2023"
+    assert (await server.post("/", json=transaction(resources), headers=own)).status_code == 200
+    await CaseFactsConsumer(server.app.state.context.store).drain()  # type: ignore[attr-defined]
+    span = {"periodStart": "2023", "periodEnd": "2023"}
+    everyone = {**span, "reporter": "Organization/zaa"}
+    report = (await server.get("/Measure/treatment-success/$evaluate-measure", params=everyone, headers=own)).json()
+    counts = {each["code"]["coding"][0]["code"]: each["count"] for each in report["group"][0]["population"]}
+    assert counts["numerator"] == counts["denominator"] == 3
+    for number, parts in ((1, 2), (2, 2), (3, 3)):
+        one = {**span, "reportType": "subject", "subject": f"Patient/p{number}"}
+        answer = await server.get("/Measure/treatment-success/$evaluate-measure", params=one, headers=own)
+        assert answer.status_code == 200, answer.text
+        [score] = [each for each in answer.json()["contained"] if "component" in each]
+        assert len(score["component"]) == parts
+
+
 async def test_from_posted_resources_to_the_report(server: httpx.AsyncClient) -> None:
     own, other, national = [await token(server, *who) for who in (("hospital", "ZAA"), ("hospital", "ZBB"), ("national",))]
     for headers, ods, numbers in ((own, "ZAA", range(1, 41)), (other, "ZBB", range(41, 61))):

@@ -78,6 +78,12 @@ def test_before_the_horizon_there_is_a_score_as_of_an_age_but_no_verdict() -> No
     assert found.as_of_age_days == 180
 
 
+@pytest.mark.parametrize("born", [None, "", "2023", "2023-01"])
+def test_without_a_day_of_birth_there_is_a_score_and_no_age(born: str | None) -> None:
+    found = score(case(birth_date=born), WEIGHTS)
+    assert (found.value, found.as_of_age_days) == (score(case(), WEIGHTS).value, None)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.sampled_from(OPERATIONS), max_size=8),

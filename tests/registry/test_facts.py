@@ -43,6 +43,18 @@ def test_the_least_that_makes_a_case() -> None:
     )
 
 
+@pytest.mark.parametrize("born", ["2023", "2023-01"])
+def test_a_date_of_birth_is_kept_as_it_was_told(born: str) -> None:
+    told = facts_from([patient(birthDate=born), case(), INDEX], TODAY)
+    assert told is not None
+    assert told.birth_date == born
+    nobody = patient()
+    del nobody["birthDate"]
+    unborn = facts_from([nobody, case(), INDEX], TODAY)
+    assert unborn is not None
+    assert unborn.birth_date is None
+
+
 def test_no_case_no_facts() -> None:
     assert facts_from([patient(), INDEX], TODAY) is None
     assert facts_from([patient(), case(status="entered-in-error"), INDEX], TODAY) is None

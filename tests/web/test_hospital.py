@@ -11,6 +11,8 @@ from app.measures.table import hospital_table
 from app.security.access import Access
 from app.web.figures import cabinet, reporting_period
 from app.web.words import WORDINGS
+from tests.measures.conftest import put
+from tests.outcomes.cases import case
 from tests.web.conftest import CHILD, TODAY, Site, small_nation
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -202,3 +204,11 @@ async def test_of_a_child_who_died_no_quality_of_life_is_missed(site: Site) -> N
     dead = next(facts.case for facts in small_nation() if facts.hospital == "ZA3" and facts.died_on)
     page = (await site.get("lead", f"/hospital/ZA3/case/{dead}")).text
     assert "Not asked: the child died" in page and "Died on" in page and "nobody has answered" not in page
+
+
+async def test_the_age_of_a_child_without_a_date_of_birth_is_not_known(site: Site) -> None:
+    await put(site.context.store, [case(case="unborn", hospital="ZX9", birth_date=None)])
+    await site.context.identities.register_user("unborn", "correct horse battery", "hospital", ["ZX9"])
+    assert "Age not known." in (await site.get("unborn", "/hospital/ZX9/case/unborn")).text
+    [row] = csv.DictReader(io.StringIO((await site.get("unborn", "/hospital/ZX9/cases.csv")).text))
+    assert row["score"] and row["age_days_at_score"] == ""

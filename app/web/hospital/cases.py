@@ -118,7 +118,8 @@ class Cases:
         name: dict[str, Any] = next(iter(patient.get("name") or ()), {})
         written = name.get("text") or " ".join([*(name.get("given") or ()), name.get("family") or ""]).strip()
         numbers = [each.get("value", "") for each in patient.get("identifier") or () if each.get("system") == names.NHS_NUMBER]
-        return {"name": written or "not known", "born": line.facts.birth_date, "nhs": numbers[0] if numbers else "not known"}
+        told = {"name": written, "born": line.facts.birth_date, "nhs": numbers[0] if numbers else ""}
+        return {what: value or "not known" for what, value in told.items()}
 
 
 def _surprise(line: CaseLine) -> float:
