@@ -23,13 +23,14 @@ NOT_A_STAY = frozenset(("planned", "cancelled", "entered-in-error"))
 
 
 class Stay(NamedTuple):
-    """One spell in one hospital, all sources told together. Days are ISO; `discharged` None is still there, or not told."""
+    """All that was told of one day of admission. Days are ISO; `discharged` None is still there, or not told."""
 
     admitted: str
     discharged: str | None
     method: str | None
     died: bool
     source: str
+    hospital: str | None
 
     def overlaps(self, first: str, last: str) -> bool:
         """Whether any day of it lies in `first`..`last`."""
@@ -100,22 +101,37 @@ def stays(encounters: Iterable[dict[str, Any]]) -> list[Stay]:
         admitted = admitted_on(encounter)
         if admitted is not None:
             ended = day_of(encounter["period"].get("end"))
-            stay = Stay(admitted, ended, admission_method(encounter), ended_in_death(encounter), source_of(encounter))
+            method, died = admission_method(encounter), ended_in_death(encounter)
+            stay = Stay(admitted, ended, method, died, source_of(encounter), _hospital(encounter))
             by_day.setdefault(admitted, []).append(stay)
-    return [_together(told) for _, told in sorted(by_day.items())]
+    return [_day(told) if len(told) > 1 else told[0] for _, told in sorted(by_day.items())]
 
 
-def _together(told: list[Stay]) -> Stay:
-    if len(told) == 1:
-        return told[0]
+def _day(told: list[Stay]) -> Stay:
+    """All of one day of admission: a child who was moved on that day stays from the first hospital's admission to the last one's discharge."""
+    hospitals = {stay.hospital for stay in told} - {None} or {None}
+    legs = [_leg([stay for stay in told if stay.hospital in (hospital, None)]) for hospital in hospitals]
+    legs.sort(key=lambda leg: (leg.discharged or "9999", leg.method or "", leg.hospital or ""))
+    method = next((leg.method for leg in legs if leg.method), None)
+    return legs[-1]._replace(method=method, died=any(leg.died for leg in legs))
+
+
+def _leg(told: list[Stay]) -> Stay:
+    """What the sources say together of one hospital. Where one source tells of several stays, the last to end ended it."""
     told = sorted(told, key=lambda stay: (_rank(stay.source), stay.discharged or "9999", stay.method or ""))
-    return Stay(
-        told[0].admitted,
-        next((stay.discharged for stay in told if stay.discharged), None),
-        next((stay.method for stay in told if stay.method), None),
-        any(stay.died for stay in told),
-        told[0].source,
+    by_source = {stay.source: stay.discharged for stay in told}
+    return told[0]._replace(
+        discharged=next((ended for ended in by_source.values() if ended), None),
+        method=next((stay.method for stay in told if stay.method), None),
+        died=any(stay.died for stay in told),
     )
+
+
+def _hospital(encounter: dict[str, Any]) -> str | None:
+    """The trust (three characters of the ODS code, of which a site's has more) that provided the stay, where that is told."""
+    provider = encounter.get("serviceProvider", {})
+    told = provider.get("identifier", {}).get("value") or provider.get("reference", "").rpartition("/")[2]
+    return told.upper()[:3] or None
 
 
 def _rank(source: str) -> int:

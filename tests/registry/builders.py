@@ -63,6 +63,7 @@ def stay(
     out: str | None = None,
     source: str = "hl7v2",
     of: str = "p",
+    hospital: str | None = None,
 ) -> dict[str, Any]:
     resource: dict[str, Any] = {
         "resourceType": "Encounter",
@@ -73,6 +74,8 @@ def stay(
         **tagged(source),
         **about(of),
     }
+    if hospital:
+        resource["serviceProvider"] = {"reference": f"Organization/{hospital.lower()}"}
     if method:
         coded = {"coding": [{"system": ADMISSION_METHOD_CODES, "code": method}]}
         resource["hospitalization"] = {"extension": [{"url": ADMISSION_METHOD, "valueCodeableConcept": coded}]}

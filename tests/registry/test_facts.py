@@ -228,6 +228,47 @@ class TestReadmissions:
         assert facts(self.BIRTH, *again).emergency_readmissions == 1
 
 
+class TestMovedOnTheDayOfAdmission:
+    """Born in one hospital and moved to the one that operates: one stay, from the first admission to the last discharge."""
+
+    BIRTH = stay("birth", "2023-01-03", "2023-01-03", method="82", source="hes", hospital="ZCC")
+    AGAIN = stay("again", "2023-04-01", "2023-04-03", method="21", source="hes", hospital="ZAA")
+    INFECTED = diagnosis("d", "A41.9", stay="moved", day="2023-01-03")
+    LATER = procedure("index", "2023-01-05", kind="major-planned")
+
+    def moved(self, source: str, end: str | None = "2023-03-20") -> dict[str, Any]:
+        return stay("moved", "2023-01-03", end, method="81", source=source, hospital="ZAA")
+
+    @pytest.mark.parametrize("source", ["hes", "fhir", "hl7v2"])
+    def test_its_infection_and_the_readmission_after_it_count(self, source: str) -> None:
+        told = facts(self.BIRTH, self.moved(source), self.AGAIN, self.INFECTED, index=self.LATER)
+        assert [i.on for i in told.infections] == ["2023-01-03"]
+        assert told.emergency_readmissions == 1
+
+    def test_who_is_still_in_there_is_still_in(self) -> None:
+        assert facts(self.BIRTH, self.moved("hes", None), self.INFECTED, index=self.LATER).infections
+
+    def test_of_each_hospital_the_best_source_tells_the_discharge(self) -> None:
+        site = stay("site", "2023-01-03", "2023-03-25", source="hl7v2", hospital="ZAA01")
+        late = stay("late", "2023-04-21", "2023-04-22", method="21", source="hes")
+        soon = stay("soon", "2023-04-18", "2023-04-19", method="21", source="hes")
+        stays = (self.BIRTH, self.moved("hes"), site)
+        assert facts(*stays, soon, index=self.LATER).emergency_readmissions == 1  # 29 days after 20 March
+        assert facts(*stays, late, index=self.LATER).emergency_readmissions == 0  # 27 days after 25 March
+
+    def test_of_two_stays_that_one_source_tells_the_last_discharge_counts(self) -> None:
+        ward = stay("ward", "2023-01-03", "2023-01-04", source="fhir")
+        whole = stay("moved", "2023-01-03", "2023-03-20", source="fhir")
+        assert facts(ward, whole, self.AGAIN, index=self.LATER).emergency_readmissions == 1
+        assert facts(ward, whole, self.INFECTED, index=self.LATER).infections
+
+    def test_the_admission_is_the_first_hospitals(self) -> None:
+        first = stay("first", "2023-03-01", "2023-03-01", method="21", source="hl7v2", hospital="ZCC")
+        moved = stay("on", "2023-03-01", "2023-03-09", method="81", source="hes", hospital="ZAA")
+        told = facts(stay("birth", "2023-01-01", "2023-02-20", method="82", source="hes"), first, moved)
+        assert told.emergency_readmissions == 1
+
+
 class TestDeath:
     def test_ends_the_case(self) -> None:
         told = facts_from(
