@@ -16,8 +16,9 @@ from app.registry.facts import facts_from
 from app.registry.operations import operation
 from app.registry.operative_record import drafts
 from app.security.access import SANDBOX, SYSTEM, Access
-from app.store.protocol import Put, RecordConflict, Store
+from app.store.protocol import Guard, Put, RecordConflict, Store
 from tests.forms.records import questionnaire, values
+from tests.registry import builders
 
 RA1 = Access("surgeon", "hospital", frozenset({"RA1"}), name="Surgeon of RA1")
 RB2 = Access("other", "hospital", frozenset({"RB2"}))
@@ -39,6 +40,13 @@ def record(child: str, condition: str = "oesophageal-atresia", **changes: Any) -
         authored="2024-03-05T12:00:00+00:00",
         **{"id": new_id(), **elements},
     )
+
+
+async def withdraw(store: Store, access: Access, sent: dict[str, Any]) -> None:
+    wrong = {**sent, "status": "entered-in-error"}
+    joined = await operative_record.hooks(store)["QuestionnaireResponse"](access, wrong, {})
+    writes = [write for write in joined if not isinstance(write, Guard)]
+    await store.commit(access, [Put(wrong), *writes], [guard for guard in joined if isinstance(guard, Guard)])
 
 
 async def everything(store: Store, *types: str) -> list[dict[str, Any]]:
@@ -290,11 +298,65 @@ async def test_an_amendment_cannot_move_to_another_child(store: Store, child: st
 async def test_a_record_in_error_takes_back_what_it_made(store: Store, child: str) -> None:
     sent = record(child)
     await operative_record.complete(store, RA1, sent)
-    wrong = {**sent, "status": "entered-in-error"}
-    hook = operative_record.hooks(store)["QuestionnaireResponse"]
-    await store.commit(RA1, [Put(wrong), *await hook(RA1, wrong, {})])  # type: ignore[list-item]
+    await withdraw(store, RA1, sent)
     total = await counts(store)
     assert (total.get("Procedure", 0), total.get("Observation", 0)) == (0, 0)
+    [case] = await everything(store, "EpisodeOfCare")
+    [diagnosis] = await everything(store, "Condition")
+    assert case["status"] == "entered-in-error"
+    assert diagnosis["verificationStatus"]["coding"][0]["code"] == "entered-in-error"
+    assert validate(case) == validate(diagnosis) == []
+    assert facts_from(await everything(store), date(2026, 1, 1)) is None
+    await withdraw(store, RA1, sent)
+    assert len(await everything(store, "EpisodeOfCare")) == 1
+
+
+async def test_a_case_in_error_stays_so_and_a_new_record_makes_a_new_one(store: Store, child: str) -> None:
+    wrong = record(child)
+    await operative_record.complete(store, RA1, wrong)
+    await withdraw(store, RA1, wrong)
+    for access, performed in ((RB2, "2024-03-05T09:30:00+00:00"), (RA1, "2024-03-20T09:30:00+00:00")):
+        await operative_record.complete(store, access, record(child, performed=performed, first_operation=access is RB2))
+    cases = {case["status"]: case for case in await everything(store, "EpisodeOfCare")}
+    assert set(cases) == {"entered-in-error", "active"}
+    facts = facts_from(await everything(store), date(2026, 1, 1))
+    assert facts is not None
+    assert (facts.case, facts.hospital, len(facts.operations)) == (cases["active"]["id"], "RB2", 2)
+
+
+async def test_a_record_taken_up_again_after_its_withdrawal_makes_a_case_again(store: Store, child: str) -> None:
+    sent = record(child)
+    for _ in range(2):
+        await operative_record.complete(store, RA1, sent)
+        await withdraw(store, RA1, sent)
+    await operative_record.complete(store, RA1, {**sent, "status": "amended"})
+    facts = facts_from(await everything(store), date(2026, 1, 1))
+    assert facts is not None
+    assert len(facts.operations) == 1
+
+
+async def test_the_case_stays_while_another_operation_is_known(store: Store, child: str) -> None:
+    first = record(child)
+    second = record(child, performed="2024-04-05T09:30:00+00:00", first_operation=False)
+    for sent in (first, second):
+        await operative_record.complete(store, RA1, sent)
+    await withdraw(store, RA1, first)
+    [case] = await everything(store, "EpisodeOfCare")
+    assert case["status"] == "active"
+    await withdraw(store, RA1, second)
+    [case] = await everything(store, "EpisodeOfCare")
+    assert case["status"] == "entered-in-error"
+
+
+async def test_a_case_that_statistics_know_an_operation_of_or_that_an_interface_made_stays(store: Store, child: str) -> None:
+    told = builders.procedure("h", "2024-03-05", source="hes", code="G07.3", of=child)
+    interface = builders.case("epr", "posterior-urethral-valves", of=child, hospital="RA1")
+    await store.commit(RA1, [Put(told), Put(interface)])
+    for condition in ("oesophageal-atresia", "posterior-urethral-valves"):
+        sent = record(child, condition)
+        await operative_record.complete(store, RA1, sent)
+        await withdraw(store, RA1, sent)
+    assert [case["status"] for case in await everything(store, "EpisodeOfCare")] == ["active", "active"]
 
 
 async def test_a_merged_child_is_followed_to_the_record_that_is_kept(store: Store, child: str) -> None:

@@ -1,22 +1,29 @@
 """The case of one child and one condition: found, or made. It is an EpisodeOfCare, at the hospital that operated first.
 
 There is never a second case: its id is derived from the child and the condition, and a new one is written only where nothing is
-(`if_version` 0), so of two hospitals that record at the same moment one is made to look again and joins the other's case.
+(`if_version` 0), so of two hospitals that record at the same moment one is made to look again and joins the other's case. A case that was
+withdrawn stays so; a new one of the same child and condition has another id.
 """
 
 import re
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from app import names
+from app import clock, names
 from app.fhir.errors import Invalid, NotFound
 from app.fhir.search.types import Plan
 from app.forms import ItemIssue
 from app.ids import derived_id
+from app.registry.consumer import child_resources
+from app.registry.encounters import source_of
+from app.registry.facts import facts_from, patient_of
 from app.registry.identity import organisation, organisation_reference
 from app.registry.plans import coded, of_patient
 from app.security.access import SHARED, SYSTEM, Access
-from app.store.protocol import Put, Store, Stored
+from app.store.paging import every
+from app.store.protocol import Guard, Put, Store, Stored, Write
 
+VERIFICATION = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
 _WITHDRAWN = ("entered-in-error", "cancelled")
 
 
@@ -27,14 +34,18 @@ def plan(patient: str, condition: str) -> Plan:
 
 async def find_case(store: Store, patient: str, condition: str) -> Stored | None:
     """The child's case for this condition, whichever hospital's it is; the earliest where a merge of records left two."""
-    found = (await store.search(SYSTEM, plan(patient, condition))).matches
+    return standing((await store.search(SYSTEM, plan(patient, condition))).matches)
+
+
+def standing(found: Sequence[Stored]) -> Stored | None:
+    """The case among all that were ever made of a child and a condition."""
     cases = [case for case in found if case.resource.get("status") not in _WITHDRAWN]
     return min(cases, key=lambda case: (str(case.resource.get("period", {}).get("start", "9")), case.id), default=None)
 
 
-def case_id(patient: str, condition: str) -> str:
-    """The id that a new case gets."""
-    return derived_id("case", patient, condition)
+def case_id(patient: str, condition: str, withdrawn: Iterable[str] = ()) -> str:
+    """The id that a new case gets; `withdrawn` are the ids of those before it."""
+    return derived_id("case", patient, condition, *sorted(withdrawn))
 
 
 def condition_id(case: str, hospital: str) -> str:
@@ -88,6 +99,39 @@ async def ensure_organisation(store: Store, ods: str) -> None:
         await store.read(SYSTEM, "Organization", ods.lower())
     except NotFound:
         await store.commit(SYSTEM, [Put(organisation(ods), owners=frozenset({SHARED}), unchanged_ok=True)])
+
+
+async def withdrawn(
+    store: Store, access: Access, condition: str, made: Sequence[str], gone: Collection[str]
+) -> list[Write | Guard]:
+    """What takes back the case that records made, and its diagnosis, where the withdrawal of one of them leaves no operation in it.
+
+    `made`: `Type/id` of all that this one made, of which `gone` goes.
+    """
+    writes: list[Write | Guard] = []
+    patients = {patient_of(each.resource) for each in await store.read_many(access, made)} - {None}
+    for patient in sorted(str(each) for each in patients):
+        case = standing((await store.search(access, plan(patient, condition))).matches)
+        if case is None or source_of(case.resource) != "operative-record":
+            continue
+        rest = [each for each in await child_resources(store, patient) if f"{each['resourceType']}/{each['id']}" not in gone]
+        told = [facts_from(rest, clock.today(), str(each["id"])) for each in rest if each["resourceType"] == "EpisodeOfCare"]
+        if any(facts and facts.condition == condition and facts.operations for facts in told):
+            continue
+        diagnoses = await store.read_many(access, [condition_of_case(case) or ""])
+        ours = [case, *(each for each in diagnoses if source_of(each.resource) == "operative-record")]
+        writes += [Put(_in_error(each), if_version=each.version) for each in ours]
+        operations = of_patient(["Procedure"], patient)
+        writes.append(Guard(operations, frozenset([each.reference async for each in every(store, access, operations)])))
+    return writes
+
+
+def _in_error(stored: Stored) -> dict[str, Any]:
+    resource = stored.resource
+    if stored.type == "EpisodeOfCare":
+        return {**resource, "status": "entered-in-error"}
+    resource.pop("clinicalStatus", None)  # a Condition in error has none (con-5)
+    return {**resource, "verificationStatus": {"coding": [{"system": VERIFICATION, "code": "entered-in-error"}]}}
 
 
 def managing(ods: str) -> dict[str, Any]:

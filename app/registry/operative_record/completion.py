@@ -20,7 +20,7 @@ from app.registry.merging import retained
 from app.registry.operative_record import case as cases
 from app.registry.operative_record.questionnaires import condition_of, questionnaire
 from app.registry.plans import of_patient
-from app.security.access import Access
+from app.security.access import SYSTEM, Access
 from app.store.protocol import Delete, Guard, Put, Store, Stored, Write
 
 FINAL = ("completed", "amended")
@@ -42,7 +42,7 @@ async def writes_for(
         return []
     previous = await _previous(store, access, response)
     if response.get("status") == "entered-in-error":
-        return await _withdrawal(store, access, response)
+        return await _withdrawal(store, access, condition, response)
     _validated(condition, response)
     if response.get("status") not in FINAL:
         return []
@@ -137,8 +137,10 @@ class _Completion:
     async def writes(self) -> list[Write | Guard]:
         await cases.ensure_organisation(self.store, self.hospital)
         made = resources(questionnaire(self.condition), self.response)
-        found = await cases.find_case(self.store, self.patient.id, self.condition)
-        case = found.id if found else cases.case_id(self.patient.id, self.condition)
+        plan = cases.plan(self.patient.id, self.condition)
+        ever = (await self.store.search(SYSTEM, plan)).matches
+        found = cases.standing(ever)
+        case = found.id if found else cases.case_id(self.patient.id, self.condition, (each.id for each in ever))
         diagnosis = cases.condition_of_case(found)
         there = {source for source, known in (("case", found), ("condition", diagnosis)) if known}
         diagnosis = diagnosis or f"Condition/{cases.condition_id(case, self.hospital)}"
@@ -151,7 +153,8 @@ class _Completion:
         provenance = Put(
             self.provenance([*kept, *(target for target in now if target not in kept)]), owners=self.owners, unchanged_ok=True
         )
-        guards = [] if found else [Guard(cases.plan(self.patient.id, self.condition))]
+        seen = (await self.store.search(self.access, plan)).matches if ever else []  # a guard is judged by what the caller sees
+        guards = [] if found else [Guard(plan, frozenset(each.reference for each in seen))]
         return [
             *puts,
             *self.moved(found),
@@ -237,9 +240,11 @@ async def targets_of(store: Store, access: Access, response: str) -> list[str]:
     return [str(target["reference"]) for target in provenance.get("target", ())]
 
 
-async def _withdrawal(store: Store, access: Access, response: dict[str, Any]) -> list[Write | Guard]:
-    """A record that should never have been: what it made goes. A case stays, for other operations may have joined it."""
-    return [_deleted(target) for target in await targets_of(store, access, response["id"]) if target.partition("/")[0] in _OURS]
+async def _withdrawal(store: Store, access: Access, condition: str, response: dict[str, Any]) -> list[Write | Guard]:
+    """A record that should never have been: what it made goes. The case stays where it has other operations."""
+    made = await targets_of(store, access, response["id"])
+    gone = [target for target in made if target.partition("/")[0] in _OURS]
+    return [*map(_deleted, gone), *await cases.withdrawn(store, access, condition, made, gone)]
 
 
 def _deleted(target: str) -> Delete:
