@@ -5,6 +5,7 @@ nothing after the as-of day counts; what nobody told stays None.
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, timedelta
 from typing import Any, NamedTuple, cast
 
@@ -42,7 +43,8 @@ def facts_from(resources: Sequence[dict[str, Any]], today: date, case: str | Non
     by_type: dict[str, list[dict[str, Any]]] = {}
     for resource in resources:
         by_type.setdefault(resource["resourceType"], []).append(resource)
-    cases = cases_of(by_type.get("EpisodeOfCare", ()))
+    episodes = by_type.get("EpisodeOfCare", ())
+    cases = cases_of(episodes)
     episode = next((each for each in cases if case in (None, each["id"])), None)
     if episode is None or not by_type.get("Patient"):
         return None
@@ -60,7 +62,7 @@ def facts_from(resources: Sequence[dict[str, Any]], today: date, case: str | Non
     died = _died_on(patient, stays, index)
     died = died if died is not None and died <= horizon else None
     as_of = min(horizon, died or horizon, today.isoformat())
-    quality, quality_on = _quality_of_life(observations, str(episode["id"]), horizon)
+    quality, quality_on = _quality_of_life(observations, _named(episodes, condition), horizon)
     return CaseFacts(
         case=str(episode["id"]),
         patient=str(patient["id"]),
@@ -106,10 +108,17 @@ def cases_of(episodes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def condition_of(episode: dict[str, Any]) -> str | None:
     """The condition of a case; None for an EpisodeOfCare that is none of ours, or no longer."""
-    if episode.get("status") in NO_CASE:
-        return None
+    return None if episode.get("status") in NO_CASE else _condition_told(episode)
+
+
+def _condition_told(episode: dict[str, Any]) -> str | None:
     known = (code for concept in episode.get("type", ()) for code in codes(concept, names.CONDITION))
     return next((code for code in known if code in names.CONDITIONS), None)
+
+
+def _named(episodes: Iterable[dict[str, Any]], condition: str) -> set[str]:
+    """What refers to a case: it, and those of the same child and condition that a merge of records left beside it."""
+    return {f"EpisodeOfCare/{each['id']}" for each in episodes if _condition_told(each) == condition}
 
 
 def hospital_of(episode: dict[str, Any]) -> str:
@@ -254,15 +263,17 @@ def _died_on(patient: dict[str, Any], stays: Sequence[Stay], index: str) -> str 
 # ---- quality of life ------------------------------------------------------------------------------------------------
 
 
-def _quality_of_life(observations: Iterable[dict[str, Any]], case: str, horizon: str) -> tuple[int | None, str | None]:
-    """The level answered nearest the horizon. An answer whose focus is another case of the child tells of that one."""
+def _quality_of_life(
+    observations: Iterable[dict[str, Any]], case: AbstractSet[str], horizon: str
+) -> tuple[int | None, str | None]:
+    """The level answered nearest the horizon. An answer whose focus is another case (not one of `case`) tells of that one."""
     answers = []
     for observation in observations:
         if "quality-of-life-level" not in codes(observation.get("code"), names.OUTCOME):
             continue
-        focus = [each.get("reference", "") for each in observation.get("focus", ())]
+        focus = {each.get("reference", "") for each in observation.get("focus", ())}
         level, day = observation.get("valueInteger"), day_of(observation.get("effectiveDateTime") or observation.get("issued"))
-        if day is None or level not in (0, 1, 2, 3) or (focus and f"EpisodeOfCare/{case}" not in focus):
+        if day is None or level not in (0, 1, 2, 3) or (focus and focus.isdisjoint(case)):
             continue
         distance = stay_reader.days_between(horizon, day)
         if QUALITY_OF_LIFE[0] <= distance <= QUALITY_OF_LIFE[1]:

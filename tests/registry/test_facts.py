@@ -312,6 +312,16 @@ class TestQualityOfLife:
         about = quality("x", "2024-01-03", 2, focus=[{"reference": "EpisodeOfCare/other"}])
         assert facts(about).quality_of_life is None
 
+    @pytest.mark.parametrize("status", ["active", "entered-in-error"])
+    def test_an_answer_about_the_case_that_a_merge_left_aside_is_about_this(self, status: str) -> None:
+        about = quality("x", "2024-01-03", 2, focus=[{"reference": "EpisodeOfCare/left"}])
+        left = case("left", hospital="ZBB", status=status, period={"start": "2023-01-04"})
+        told = facts_from([patient(), case(period={"start": "2023-01-03"}), left, INDEX, about], TODAY)
+        assert told is not None
+        assert (told.case, told.quality_of_life) == ("case", 2)
+        other = case("left", "posterior-urethral-valves")
+        assert facts(other, about, of="case").quality_of_life is None
+
 
 def test_the_horizon_comes_with_time_alone() -> None:
     early = facts(today=date(2023, 6, 1))
