@@ -52,7 +52,7 @@ def facts_from(resources: Sequence[dict[str, Any]], today: date, case: str | Non
     assert condition is not None
     patient = _patient(by_type["Patient"], episode)
     stays = stay_reader.stays(by_type.get("Encounter", ()))
-    told = _visits(by_type.get("Procedure", ()), condition, alone=len(cases) == 1)
+    told = _visits(by_type.get("Procedure", ()), condition, _reasons(by_type) if len(cases) > 1 else None)
     visits = [visit for visit in told if visit.day <= today.isoformat()]
     index = _index_day(visits, episode)
     if index is None or index > today.isoformat() or patient is None:
@@ -144,18 +144,36 @@ def _patient(patients: list[dict[str, Any]], episode: dict[str, Any]) -> dict[st
 # ---- operations -----------------------------------------------------------------------------------------------------
 
 
-def _visits(procedures: Iterable[dict[str, Any]], condition: str, *, alone: bool) -> list[Visit]:
-    """The Procedures that belong to the case. `alone`: the child has no other case that an operation could belong to."""
+def _reasons(by_type: dict[str, list[dict[str, Any]]]) -> dict[str, set[str]]:
+    """Of each Condition that is the diagnosis of a case or has one of our codes: which of our conditions it is."""
+    reasons: dict[str, set[str]] = {}
+    for diagnosis in by_type.get("Condition", ()):
+        reasons[f"Condition/{diagnosis['id']}"] = {*codes(diagnosis.get("code"), names.CONDITION)}
+    for episode in by_type["EpisodeOfCare"]:
+        if condition := condition_of(episode):
+            for entry in episode.get("diagnosis", ()):
+                reasons.setdefault(entry.get("condition", {}).get("reference", ""), set()).add(condition)
+    reasons.pop("", None)
+    return reasons
+
+
+def _visits(procedures: Iterable[dict[str, Any]], condition: str, reasons: dict[str, set[str]] | None) -> list[Visit]:
+    """The Procedures that belong to the case. `reasons` is None where the child has no other case that an operation could belong to."""
     visits = []
     for procedure in procedures:
         day = day_of(procedure.get("performedDateTime") or procedure.get("performedPeriod", {}).get("start"))
         if day is None or procedure.get("status") in NOT_DONE:
             continue
+        why = [each.get("reference") for each in procedure.get("reasonReference", ())]
+        of = {each for reference in why for each in (reasons or {}).get(reference, ())}
+        if of and condition not in of:
+            continue
+        sure = reasons is None or condition in of
         source = source_of(procedure)
         code = next(iter(codes(procedure.get("code"), names.OPCS4)), "")
         kind = _recorded_kind(procedure) if source in ("operative-record", "fhir") else None
         known = operation(code) is not None
-        if counts_for(code, condition) if known and not (alone and source == "operative-record") else kind is not None:
+        if counts_for(code, condition) if known and not (sure and source == "operative-record") else kind is not None:
             visits.append(Visit(day, source, plain_code(code), kind))
     return visits
 

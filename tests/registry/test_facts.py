@@ -156,6 +156,26 @@ class TestOperations:
         assert [o.code for o in urethra.operations] == ["M765"]
         assert (urethra.index_date, urethra.hospital) == ("2023-02-01", "ZBB")
 
+    def test_an_operation_belongs_to_the_condition_that_it_names(self) -> None:
+        atresia, valves = (
+            case(diagnosis=[{"condition": {"reference": "Condition/oa"}}]),
+            case("other", "posterior-urethral-valves"),
+        )
+        coded = [{"system": names.CONDITION, "code": "posterior-urethral-valves"}]
+        diagnosis = {"resourceType": "Condition", "id": "puv", "code": {"coding": coded}}
+
+        def done(id: str, day: str, reason: str | None) -> dict[str, Any]:
+            uncoded = procedure(id, day, kind="major-planned") | {"code": {"text": "Another procedure"}}
+            return uncoded | ({"reasonReference": [{"reference": f"Condition/{reason}"}]} if reason else {})
+
+        told = [INDEX, diagnosis, done("1", "2023-02-01", "puv"), done("2", "2023-03-01", "oa"), done("3", "2023-04-01", None)]
+        days = {}
+        for of in ("case", "other"):
+            found = facts_from([patient(), atresia, valves, *told], TODAY, of)
+            assert found is not None
+            days[of] = [operation.on for operation in found.operations]
+        assert days == {"case": ["2023-01-03", "2023-03-01", "2023-04-01"], "other": ["2023-02-01", "2023-04-01"]}
+
     def test_two_cases_of_one_condition_left_by_a_merge_are_one(self) -> None:
         left = [case("b", period={"start": "2023-01-03"}), case("a", period={"start": "2023-02-01"})]
         second = procedure("2", "2023-02-01", kind="major-planned")

@@ -168,6 +168,21 @@ async def test_a_second_operation_joins_the_case(store: Store, child: str) -> No
     assert facts.factors.gestation_weeks == 36.0
 
 
+async def test_another_procedure_of_one_condition_is_none_of_the_other(store: Store, child: str) -> None:
+    again = {"procedure": "other", "procedure_other": "Something else", "procedure_size": "major", "first_operation": False}
+    for condition in ("oesophageal-atresia", "posterior-urethral-valves"):
+        await operative_record.complete(store, RA1, record(child, condition))
+    later = record(child, "posterior-urethral-valves", performed="2024-04-05T09:30:00+00:00", **again)
+    await operative_record.complete(store, RA1, later)
+    told = [
+        facts_from(await everything(store), date(2026, 1, 1), case["id"]) for case in await everything(store, "EpisodeOfCare")
+    ]
+    assert {facts.condition: len(facts.operations) for facts in told if facts} == {
+        "oesophageal-atresia": 1,
+        "posterior-urethral-valves": 2,
+    }
+
+
 async def test_an_earlier_operation_recorded_later_moves_the_beginning_of_the_case(store: Store, child: str) -> None:
     await operative_record.complete(store, RA1, record(child, performed="2024-06-01T10:00:00+01:00"))
     await operative_record.complete(store, RA1, record(child))
