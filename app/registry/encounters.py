@@ -4,6 +4,7 @@ Admission and discharge methods are carried as UK Core does it: an extension on 
 `Encounter` for the second, with the national codes.
 """
 
+from calendar import monthrange
 from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -49,6 +50,13 @@ def day_of(text: str | None) -> str | None:
         except (ValueError, OverflowError):
             return text[:10]
     return text + "-01-01"[len(text) - 4 :] if len(text) < 10 else text
+
+
+def last_day_of(text: str) -> str | None:
+    """The last day that a FHIR date or dateTime may mean: of a month or year its last."""
+    if len(text) == len("2023"):
+        return f"{text}-12-31"
+    return f"{text}-{monthrange(int(text[:4]), int(text[5:]))[1]}" if len(text) == len("2023-05") else day_of(text)
 
 
 def source_of(resource: dict[str, Any]) -> str:

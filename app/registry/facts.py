@@ -14,7 +14,7 @@ import msgspec
 from app import names
 from app.outcomes.case_facts import HORIZON_DAYS, CaseFacts, Infection, Operation, OperationKind
 from app.registry import encounters as stay_reader
-from app.registry.encounters import SOURCE_ORDER, Stay, codes, day_of, source_of
+from app.registry.encounters import SOURCE_ORDER, Stay, codes, day_of, last_day_of, source_of
 from app.registry.factors import factors_from
 from app.registry.operations import classify, counts_for, is_emergency_admission, is_infection, operation, plain_code
 
@@ -26,9 +26,10 @@ NOT_SAID = frozenset(("entered-in-error", "cancelled"))
 
 
 class Visit(NamedTuple):
-    """One Procedure, read. `kind` only where a person classified it."""
+    """One Procedure, read. `day`..`until` are the days on which it may have been, mostly one. `kind` only where a person classified it."""
 
     day: str
+    until: str
     source: str
     code: str
     kind: OperationKind | None
@@ -161,8 +162,8 @@ def _visits(procedures: Iterable[dict[str, Any]], condition: str, reasons: dict[
     """The Procedures that belong to the case. `reasons` is None where the child has no other case that an operation could belong to."""
     visits = []
     for procedure in procedures:
-        day = day_of(procedure.get("performedDateTime") or procedure.get("performedPeriod", {}).get("start"))
-        if day is None or procedure.get("status") in NOT_DONE:
+        days = _days(procedure)
+        if days is None or procedure.get("status") in NOT_DONE:
             continue
         why = [each.get("reference") for each in procedure.get("reasonReference", ())]
         of = {each for reference in why for each in (reasons or {}).get(reference, ())}
@@ -174,8 +175,20 @@ def _visits(procedures: Iterable[dict[str, Any]], condition: str, reasons: dict[
         kind = _recorded_kind(procedure) if source in ("operative-record", "fhir") else None
         known = operation(code) is not None
         if counts_for(code, condition) if known and not (sure and source == "operative-record") else kind is not None:
-            visits.append(Visit(day, source, plain_code(code), kind))
-    return visits
+            visits.append(Visit(*days, source, plain_code(code), kind))
+    on = {visit.day for visit in visits if visit.until == visit.day}
+    return [visit for visit in visits if visit.until == visit.day or not any(visit.day <= day <= visit.until for day in on)]
+
+
+def _days(procedure: dict[str, Any]) -> tuple[str, str] | None:
+    """The first and the last day on which an operation may have been. A period with a time says when it began; one of days, between which."""
+    period = procedure.get("performedPeriod", {})
+    began = procedure.get("performedDateTime") or period.get("start")
+    first = day_of(began)
+    if first is None:
+        return None
+    last = last_day_of(began if len(began) > len("2023-05-01") else period.get("end") or began)
+    return first, max(first, last or first)
 
 
 def _recorded_kind(procedure: dict[str, Any]) -> OperationKind | None:

@@ -156,6 +156,34 @@ class TestOperations:
         assert [o.code for o in urethra.operations] == ["M765"]
         assert (urethra.index_date, urethra.hospital) == ("2023-02-01", "ZBB")
 
+    @pytest.mark.parametrize(
+        "when",
+        [
+            {"performedPeriod": {"start": "2023-01-20", "end": "2023-02-15"}},
+            {"performedPeriod": {"start": "2023-01", "end": "2023-02"}},
+            {"performedDateTime": "2023-02"},
+            {"performedDateTime": "2023"},
+        ],
+    )
+    def test_an_operation_without_a_day_is_a_visit_only_where_no_other_can_be_it(self, when: dict[str, Any]) -> None:
+        vague = procedure("vague", "", source="hes", code="T30.3")
+        del vague["performedDateTime"]
+        told = procedure("told", "2023-02-10", code="T30.3", kind="major-emergency")
+        assert [o.on for o in facts(vague | when, told).operations] == ["2023-01-03", "2023-02-10"]
+
+    def test_where_nobody_else_tells_of_it_it_was_on_the_first_day_that_it_may_have_been(self) -> None:
+        vague = procedure("vague", "", source="hes", code="T30.3")
+        del vague["performedDateTime"]
+        span = {"performedPeriod": {"start": "2023-01-20", "end": "2023-02-15"}}
+        assert [o.on for o in facts(vague | span).operations] == ["2023-01-03", "2023-01-20"]
+
+    def test_an_operation_over_midnight_has_a_day(self) -> None:
+        night = procedure("night", "", source="fhir", kind="major-emergency")
+        del night["performedDateTime"]
+        span = {"performedPeriod": {"start": "2023-02-09T22:00:00Z", "end": "2023-02-10T01:00:00Z"}}
+        again = procedure("told", "2023-02-10", kind="major-emergency")
+        assert [o.on for o in facts(night | span, again).operations] == ["2023-01-03", "2023-02-09", "2023-02-10"]
+
     def test_an_operation_belongs_to_the_condition_that_it_names(self) -> None:
         atresia, valves = (
             case(diagnosis=[{"condition": {"reference": "Condition/oa"}}]),
