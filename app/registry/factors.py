@@ -12,7 +12,17 @@ from app.outcomes.case_facts import Factors
 from app.registry.encounters import SOURCE_ORDER, codes, source_of
 
 FROM_LOINC = {"11884-4": "gestation", "8339-4": "birth-weight"}
-TO_BASE = {"wk": 1.0, "d": 1 / 7, "g": 1.0, "kg": 1000.0}  # weeks and grams
+UNITS = {  # in weeks and grams: UCUM's code first, then what messages say instead, in lower case
+    "gestation": {
+        1.0: ("wk", "wks", "week", "weeks"),
+        1 / 7: ("d", "day", "days"),
+    },
+    "birth-weight": {
+        1.0: ("g", "gm", "gms", "gram", "grams", "gramme", "grammes"),
+        1000.0: ("kg", "kgs", "kilo", "kilos", "kilogram", "kilograms", "kilogramme", "kilogrammes"),
+    },
+}
+TO_BASE = {factor: {unit: base for base, units in table.items() for unit in units} for factor, table in UNITS.items()}
 FLAGS = ("major-cardiac-anomaly", "chromosomal-anomaly", "other-anomaly", "antenatal-diagnosis")
 YES = frozenset(("Y", "373066001", "yes", "true"))
 NO = frozenset(("N", "373067005", "no", "false"))
@@ -43,8 +53,8 @@ def factors_from(observations: Iterable[dict[str, Any]], condition: str) -> Fact
             severity = next((c for c in classes if severities().get(c, ("", 0))[0] == condition), severity)
     flags = {factor.replace("-", "_"): _flag(told[factor]) for factor in FLAGS if factor in told}
     return Factors(
-        gestation_weeks=_amount(told.get("gestation")),
-        birth_weight_g=_amount(told.get("birth-weight")),
+        gestation_weeks=_amount(told.get("gestation"), "gestation"),
+        birth_weight_g=_amount(told.get("birth-weight"), "birth-weight"),
         severity=severity,
         severity_grade=severities()[severity][1] if severity else None,
         **flags,
@@ -63,16 +73,15 @@ def _factors_of(observation: dict[str, Any]) -> set[str]:
     return {*codes(code, names.CHILD_FACTOR), *loinc}
 
 
-def _amount(observation: dict[str, Any] | None) -> float | None:
-    """Weeks or grams, to a thousandth."""
+def _amount(observation: dict[str, Any] | None, factor: str) -> float | None:
+    """Weeks or grams, to a thousandth; None in a unit that is not known for this factor, or in none. A bare integer is in weeks or grams."""
     if observation is None:
         return None
-    quantity = observation.get("valueQuantity", {})
-    value = quantity.get("value", observation.get("valueInteger"))
-    if not isinstance(value, int | float | Decimal):
-        return None
-    factor = TO_BASE.get(quantity.get("code") or quantity.get("unit") or "", 1.0)
-    return round(float(value) * factor, 3)
+    quantity = observation.get("valueQuantity", {"value": observation.get("valueInteger"), "code": UNITS[factor][1.0][0]})
+    said = (str(quantity.get(key, "")).strip().lower() for key in ("code", "unit"))
+    base = next((TO_BASE[factor][unit] for unit in said if unit in TO_BASE[factor]), None)
+    value = quantity.get("value")
+    return round(float(value) * base, 3) if base and isinstance(value, int | float | Decimal) else None
 
 
 def _flag(observation: dict[str, Any]) -> bool | None:

@@ -396,6 +396,28 @@ def test_factors_from_either_vocabulary() -> None:
     assert told.factors == Factors(37.0, 2450.0, True, False, True, None, "oa-long-gap", 2)
 
 
+@pytest.mark.parametrize(
+    ("code", "value", "amount"),
+    [
+        ("8339-4", {"valueQuantity": {"value": 3.2, "unit": "KG"}}, 3200),
+        ("8339-4", {"valueQuantity": {"value": 3.2, "unit": "kilograms"}}, 3200),
+        ("8339-4", {"valueQuantity": {"value": 3200, "unit": "grams"}}, 3200),
+        ("8339-4", {"valueQuantity": {"value": 3.2, "unit": "Kg", "code": "258683005"}}, 3200),
+        ("8339-4", {"valueInteger": 3200}, 3200),
+        ("8339-4", {"valueQuantity": {"value": 7, "unit": "lb", "code": "[lb_av]"}}, None),
+        ("8339-4", {"valueQuantity": {"value": 3.2, "code": "wk"}}, None),
+        ("8339-4", {"valueQuantity": {"value": 3.2}}, None),
+        ("11884-4", {"valueQuantity": {"value": 259, "unit": "days"}}, 37),
+        ("11884-4", {"valueQuantity": {"value": 37, "unit": "Weeks"}}, 37),
+        ("11884-4", {"valueInteger": 37}, 37),
+        ("11884-4", {"valueQuantity": {"value": 9, "unit": "months", "code": "mo"}}, None),
+    ],
+)
+def test_an_amount_counts_in_a_unit_that_is_known(code: str, value: dict[str, Any], amount: float | None) -> None:
+    told = facts(observation("x", names.LOINC, code, "2023-01-03", **value)).factors
+    assert (told.birth_weight_g if code == "8339-4" else told.gestation_weeks) == amount
+
+
 def test_a_severity_class_of_another_condition_says_nothing() -> None:
     other = observation(
         "s",
