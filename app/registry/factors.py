@@ -41,23 +41,18 @@ def severities() -> dict[str, tuple[str, int]]:
 
 
 def factors_from(observations: Iterable[dict[str, Any]], condition: str) -> Factors:
-    """The factors that these Observations tell; of two that tell the same, the better source, then the later."""
-    told: dict[str, dict[str, Any]] = {}
-    severity = None
+    """The factors that these Observations tell; of two that know the same, the better source, then the later."""
+    told: dict[str, Any] = {}
     for observation in sorted(observations, key=_credence):
         for factor in _factors_of(observation):
-            if factor != "severity":
-                told[factor] = observation
-                continue
-            classes = codes(observation.get("valueCodeableConcept"), names.CHILD_FACTOR)
-            severity = next((c for c in classes if severities().get(c, ("", 0))[0] == condition), severity)
-    flags = {factor.replace("-", "_"): _flag(told[factor]) for factor in FLAGS if factor in told}
+            if (value := _value(observation, factor, condition)) is not None:
+                told[factor] = value
     return Factors(
-        gestation_weeks=_amount(told.get("gestation"), "gestation"),
-        birth_weight_g=_amount(told.get("birth-weight"), "birth-weight"),
-        severity=severity,
-        severity_grade=severities()[severity][1] if severity else None,
-        **flags,
+        gestation_weeks=told.get("gestation"),
+        birth_weight_g=told.get("birth-weight"),
+        severity=told.get("severity"),
+        severity_grade=severities()[told["severity"]][1] if "severity" in told else None,
+        **{factor.replace("-", "_"): told[factor] for factor in FLAGS if factor in told},
     )
 
 
@@ -73,10 +68,18 @@ def _factors_of(observation: dict[str, Any]) -> set[str]:
     return {*codes(code, names.CHILD_FACTOR), *loinc}
 
 
-def _amount(observation: dict[str, Any] | None, factor: str) -> float | None:
+def _value(observation: dict[str, Any], factor: str, condition: str) -> float | bool | str | None:
+    """What an Observation knows of a factor; None where it does not know it."""
+    if factor in UNITS:
+        return _amount(observation, factor)
+    if factor == "severity":
+        classes = codes(observation.get("valueCodeableConcept"), names.CHILD_FACTOR)
+        return next((code for code in classes if severities().get(code, ("", 0))[0] == condition), None)
+    return _flag(observation)
+
+
+def _amount(observation: dict[str, Any], factor: str) -> float | None:
     """Weeks or grams, to a thousandth; None in a unit that is not known for this factor, or in none. A bare integer is in weeks or grams."""
-    if observation is None:
-        return None
     quantity = observation.get("valueQuantity", {"value": observation.get("valueInteger"), "code": UNITS[factor][1.0][0]})
     said = (str(quantity.get(key, "")).strip().lower() for key in ("code", "unit"))
     base = next((TO_BASE[factor][unit] for unit in said if unit in TO_BASE[factor]), None)

@@ -437,6 +437,31 @@ def test_the_surgeons_factor_wins_over_the_messages() -> None:
     assert facts(*pair).factors.gestation_weeks == facts(*reversed(pair)).factors.gestation_weeks == 36
 
 
+def test_who_does_not_know_takes_nothing_from_who_does() -> None:
+    absent = {"dataAbsentReason": {"coding": [{"code": "unknown"}]}}
+    other_class = {"valueCodeableConcept": {"coding": [{"system": names.CHILD_FACTOR, "code": "nec-focal"}]}}
+    known: dict[str, dict[str, Any]] = {
+        "birth-weight": {"valueQuantity": {"value": 900, "code": "g"}},
+        "gestation": {"valueQuantity": {"value": 31, "code": "wk"}},
+        "major-cardiac-anomaly": {"valueBoolean": True},
+        "severity": {"valueCodeableConcept": {"coding": [{"system": names.CHILD_FACTOR, "code": "oa-long-gap"}]}},
+    }
+    unknown: dict[str, dict[str, Any]] = {
+        "birth-weight": absent,
+        "gestation": {"valueQuantity": {"value": 7, "unit": "months"}},
+        "major-cardiac-anomaly": {"valueCodeableConcept": {"coding": [{"system": names.SNOMED, "code": "261665006"}]}},
+        "severity": other_class,
+    }
+    told = [
+        observation(f"{code} {source}", names.CHILD_FACTOR, code, day, source=source, **value)
+        for values, source, day in ((known, "hl7v2", "2023-01-02"), (unknown, "operative-record", "2023-01-03"))
+        for code, value in values.items()
+    ]
+    found = facts(*told).factors
+    assert (found.birth_weight_g, found.gestation_weeks, found.severity) == (900, 31, "oa-long-gap")
+    assert found.major_cardiac_anomaly is True
+
+
 def test_the_order_of_the_resources_never_matters() -> None:
     resources = [
         patient(),
