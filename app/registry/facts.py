@@ -60,7 +60,7 @@ def facts_from(resources: Sequence[dict[str, Any]], today: date, case: str | Non
         return None
     observations = [each for each in by_type.get("Observation", ()) if each.get("status") not in NOT_SAID]
     horizon = (date.fromisoformat(index) + timedelta(days=HORIZON_DAYS)).isoformat()
-    died = _died_on(patient, stays, index)
+    died = _died_on(patient, stays, visits, index)
     died = died if died is not None and died <= horizon else None
     as_of = min(horizon, died or horizon, today.isoformat())
     quality, quality_on = _quality_of_life(observations, _named(episodes, condition), horizon)
@@ -280,15 +280,16 @@ def _readmissions(stays: Sequence[Stay], index: str, as_of: str) -> int:
     return count
 
 
-def _died_on(patient: dict[str, Any], stays: Sequence[Stay], index: str) -> str | None:
-    told = day_of(patient.get("deceasedDateTime"))
-    if told is not None:
-        return told
+def _died_on(patient: dict[str, Any], stays: Sequence[Stay], visits: Sequence[Visit], index: str) -> str | None:
+    """The day of death, never before the first operation. Where nobody told the day, the last one on which the child was known to be in hospital."""
+    told = patient.get("deceasedDateTime", "")
+    first, last = day_of(told), last_day_of(told)
     ended = max((stay.discharged or stay.admitted for stay in stays if stay.died), default=None)
-    if ended is None and patient.get("deceasedBoolean") is True:
-        # Nobody told the day: the last one on which the child was known to be in hospital.
-        return max((stay.discharged or stay.admitted for stay in stays), default=index)
-    return ended
+    if first is None and ended is None and patient.get("deceasedBoolean") is not True:
+        return None
+    if ended is None:
+        ended = max([index, *(stay.discharged or stay.admitted for stay in stays), *(visit.day for visit in visits)])
+    return max(index, min(max(ended, first or ended), last or ended))
 
 
 # ---- quality of life ------------------------------------------------------------------------------------------------

@@ -340,6 +340,28 @@ class TestDeath:
         assert told is not None
         assert told.died_on == "2023-02-01"
 
+    @pytest.mark.parametrize(
+        ("told", "day"),
+        [
+            ({"deceasedDateTime": "2023"}, "2023-04-10"),
+            ({"deceasedDateTime": "2023-04"}, "2023-04-10"),
+            ({"deceasedBoolean": True}, "2023-04-10"),
+            ({"deceasedDateTime": "2023-06"}, "2023-06-01"),  # the first day that it may have been
+            ({"deceasedDateTime": "2023-03"}, "2023-03-31"),  # the last
+            ({"deceasedDateTime": "2022"}, "2023-03-05"),
+            ({"deceasedDateTime": "2023-03-04"}, "2023-03-05"),
+            ({"deceasedDateTime": "2025"}, None),  # after the horizon
+        ],
+    )
+    def test_a_day_not_told_is_the_last_in_hospital_in_that_time_and_never_before_the_operation(
+        self, told: dict[str, Any], day: str | None
+    ) -> None:
+        first, second = procedure("1", "2023-03-05", kind="major-planned"), procedure("2", "2023-04-10", kind="minor-emergency")
+        found = facts_from([patient(**told), case(), first, second, stay("birth", "2023-03-01", "2023-03-20")], TODAY)
+        assert found is not None
+        assert (found.died_on, found.index_date) == (day, "2023-03-05")
+        assert found.operations[0].on == "2023-03-05"
+
 
 class TestQualityOfLife:
     def test_the_answer_nearest_the_horizon(self) -> None:
