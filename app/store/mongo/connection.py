@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bson.errors import BSONError
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
+    BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
     DocumentTooLarge,
@@ -35,7 +37,9 @@ DATABASE = "csor"
 # connected but frozen (the two others together).
 _TIMES = {"serverSelectionTimeoutMS": 10_000, "heartbeatFrequencyMS": 2_000, "connectTimeoutMS": 4_000}
 
+_BAD_VALUE = 2
 _TOO_LARGE = (10334, 17280, 17419, 17420)
+_TOO_MUCH = 388  # for one transaction: what it changes does not fit in MongoDB's cache
 _TOO_OLD = 239  # a snapshot
 _NO_ROLE, _NOBODY = 13, (11, 18, 8000)  # known, or nobody at all, but not let at the database; not known
 
@@ -108,11 +112,13 @@ def _refused(where: str, error: OperationFailure) -> str:
     return f"The MongoDB at {where} refuses to work (code {error.code})."
 
 
-def translate(error: PyMongoError) -> FHIRError:
+def translate(error: PyMongoError | BSONError) -> FHIRError:
     """What the caller may know of an error of MongoDB: a sentence, never a statement or a value."""
-    code = getattr(error, "code", None)
+    code = _code(error)
     if isinstance(error, DocumentTooLarge) or code in _TOO_LARGE:
         return TooLarge("This resource is larger than the store can hold (16 MB with its index).")
+    if code == _TOO_MUCH:
+        return TooLarge("This is more than the store can take in one transaction: send it in parts.")
     if isinstance(error, ServerSelectionTimeoutError):
         return Unavailable("The store has no primary just now; try again.")
     if isinstance(error, ConnectionFailure):
@@ -131,10 +137,21 @@ def translate(error: PyMongoError) -> FHIRError:
     return Unavailable(f"The store failed ({type(error).__name__}{f' {code}' if code else ''}).")
 
 
+def _code(error: PyMongoError | BSONError) -> int | None:
+    """What MongoDB calls it. An error of several writes at once has a code of the driver's own, and MongoDB's within."""
+    if not isinstance(error, BulkWriteError):
+        return getattr(error, "code", None)
+    for one in error.details.get("writeErrors", ()):
+        # For a document that is hardly too large MongoDB has no code of its own.
+        too_large = one["code"] == _BAD_VALUE and "too large" in one.get("errmsg", "")
+        return _TOO_LARGE[0] if too_large else int(one["code"])
+    return error.code
+
+
 @contextmanager
 def translated() -> Iterator[None]:
-    """MongoDB's errors as ours."""
+    """MongoDB's errors as ours, and the driver's on what it cannot write (which are not of the same family)."""
     try:
         yield
-    except PyMongoError as error:
+    except (PyMongoError, BSONError) as error:
         raise translate(error) from None

@@ -152,7 +152,7 @@ class MongoStore:
             for job in jobs:
                 try:
                     await self._together([job])
-                except FHIRError as own:
+                except Exception as own:
                     job.outcome = own
 
     async def _together(self, jobs: list[Job]) -> None:
@@ -161,7 +161,8 @@ class MongoStore:
                 job.outcome = None
             await Round(self._db, session, self._take).run(jobs)
 
-        await self._transact(run)
+        with translated():
+            await self._transact(run)
 
     def _take(self, number: int, above: int) -> int:
         """The first of `number` orders above all that this process gave and above `above`: time, in microseconds, that never goes back."""

@@ -48,7 +48,7 @@ class Job:
     access: Access
     writes: Sequence[Write | Prepared[Document]]
     guards: Sequence[Guard]
-    outcome: list[Stored | None] | FHIRError | None = None
+    outcome: list[Stored | None] | Exception | None = None
 
     def names(self) -> set[str]:
         """The resources that it reads or writes, as `Type/id`."""

@@ -2,17 +2,23 @@
 
 import asyncio
 
+import pytest
 from pymongo import monitoring
 
 from app.fhir.errors import TooLarge
 from app.security.access import SYSTEM
+from app.store.mongo.transaction import Job, Round
 from app.store.protocol import Put, VersionConflict
 from tests.contract.builders import patient
 from tests.support import MongoStore
 
+MB = 1 << 20
 
-async def test_one_that_is_too_large_fails_alone(store: MongoStore) -> None:
-    huge = patient("huge", text={"status": "generated", "div": "x" * (17 << 20)})
+
+# The server refuses it; the server refuses it as one of several; the driver does not even send it.
+@pytest.mark.parametrize("size", [17 * MB, 16 * MB + 4000, 46 * MB])
+async def test_one_that_is_too_large_fails_alone(store: MongoStore, size: int) -> None:
+    huge = patient("huge", text={"status": "generated", "div": "x" * size})
     outcomes = await asyncio.gather(
         *(store.commit(SYSTEM, [Put(huge if n == 5 else patient(f"p{n}"))]) for n in range(12)), return_exceptions=True
     )
@@ -20,6 +26,20 @@ async def test_one_that_is_too_large_fails_alone(store: MongoStore) -> None:
     assert isinstance(outcomes[5], TooLarge)
     assert await store.feed_head() == 11
     assert await store.check() == []
+
+
+async def test_one_that_fails_for_no_known_reason_fails_alone(store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = Round._judge
+
+    def judged(self: Round, job: Job) -> None:
+        judge(self, job)
+        if "Patient/p5" in job.names():
+            raise OverflowError("not to be written")
+
+    monkeypatch.setattr(Round, "_judge", judged)
+    outcomes = await asyncio.gather(*(store.commit(SYSTEM, [Put(patient(f"p{n}"))]) for n in range(12)), return_exceptions=True)
+    assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, OverflowError)] == [5]
+    assert await store.counts(SYSTEM) == {"Patient": 11}
 
 
 async def test_one_that_conflicts_fails_alone(store: MongoStore) -> None:
