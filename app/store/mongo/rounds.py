@@ -14,10 +14,13 @@ from app.store.protocol import Stored
 
 MAX_ROUND = 64  # jobs
 MAX_WRITES = 1000  # of one round, unless one job alone has more
+MAX_BYTES = (
+    8 << 20
+)  # likewise: MongoDB holds a transaction in its cache, the bytes several times over, and refuses one too large for that
 AT_ONCE = 2  # rounds under way, guarded ones apart: fewer carry more each, and a long one must not hold up all
 GUARDED_AT_ONCE = 16
 
-_Waiting = tuple[Job, "asyncio.Future[list[Stored | None]]", set[str]]
+_Waiting = tuple[Job, "asyncio.Future[list[Stored | None]]", set[str], int]  # with the job's turns and size
 
 
 class Rounds:
@@ -38,7 +41,7 @@ class Rounds:
         if self._closed:
             raise Unavailable("The store is closed.")
         future: asyncio.Future[list[Stored | None]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((job, future, job.turns()))
+        self._waiting.append((job, future, job.turns(), job.size()))
         self._soon()
         return await future
 
@@ -71,16 +74,18 @@ class Rounds:
         chosen: list[_Waiting] = []
         left: deque[_Waiting] = deque()
         held: set[str] = set()
-        writes = 0
+        writes = filled = 0
         while self._waiting:
             one = self._waiting.popleft()
-            job, _, turns = one
+            job, _, turns, size = one
             room = self._guarded < GUARDED_AT_ONCE if job.guards else self._plain < AT_ONCE
-            fits = not chosen or (not job.guards and writes + len(job.writes) <= MAX_WRITES)
+            small = writes + len(job.writes) <= MAX_WRITES and filled + size <= MAX_BYTES
+            fits = not chosen or (not job.guards and small)
             if room and fits and self._busy.isdisjoint(turns) and held.isdisjoint(turns):
                 chosen.append(one)
                 self._busy |= turns
                 writes += len(job.writes)
+                filled += size
                 if job.guards or len(chosen) == MAX_ROUND:
                     break
             else:
@@ -92,12 +97,12 @@ class Rounds:
     async def _run(self, chosen: list[_Waiting], guarded: bool) -> None:
         error: BaseException | None = None
         try:
-            await self._work([job for job, _, _ in chosen])
+            await self._work([job for job, *_ in chosen])
         except BaseException as raised:
             error = raised
         self._guarded -= guarded
         self._plain -= not guarded
-        for job, future, turns in chosen:
+        for job, future, turns, _ in chosen:
             self._busy -= turns
             outcome = error or job.outcome
             if future.cancelled():

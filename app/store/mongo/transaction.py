@@ -64,6 +64,12 @@ class Job:
         """The records that it reads and writes, by their names in the collection."""
         return {records.name_of(write) for write in self.writes if isinstance(write, PutRecord | DeleteRecord)}
 
+    def size(self) -> int:
+        """About how many bytes it stores, their index apart."""
+        bodies = sum(len(write.body) for write in self.writes if isinstance(write, Prepared))
+        kept = [write.record for write in self.writes if isinstance(write, PutRecord)]
+        return bodies + sum(len(record.body) + len(record.raw or b"") for record in kept)
+
     def turns(self) -> set[str]:
         """What no two jobs of this process work on at a time: it saves both from finding out by conflict."""
         guarded = {repr((guard.plan.types, guard.plan.where)) for guard in self.guards}

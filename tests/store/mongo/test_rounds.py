@@ -7,8 +7,9 @@ from pymongo import monitoring
 
 from app.fhir.errors import TooLarge
 from app.security.access import SYSTEM
+from app.store.mongo import rounds
 from app.store.mongo.transaction import Job, Round
-from app.store.protocol import Put, VersionConflict
+from app.store.protocol import Put, PutRecord, Record, VersionConflict
 from tests.contract.builders import patient
 from tests.support import MongoStore
 
@@ -26,6 +27,34 @@ async def test_one_that_is_too_large_fails_alone(store: MongoStore, size: int) -
     assert isinstance(outcomes[5], TooLarge)
     assert await store.feed_head() == 11
     assert await store.check() == []
+
+
+async def test_large_ones_at_once_all_pass(store: MongoStore) -> None:
+    """Each passes alone; all in one transaction MongoDB refuses."""
+    made = [{"resourceType": "Binary", "id": f"b{n}", "contentType": "application/pdf", "data": "QUJD" * MB} for n in range(12)]
+    outcomes = await asyncio.gather(*(store.commit(SYSTEM, [Put(one)]) for one in made), return_exceptions=True)
+    assert [outcome for outcome in outcomes if not isinstance(outcome, list)] == []
+
+
+async def test_a_round_has_a_bound_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[list[int]] = []
+
+    async def work(jobs: list[Job]) -> None:
+        done.append([job.size() for job in jobs])
+
+    monkeypatch.setattr(rounds, "MAX_BYTES", 100)
+    together = rounds.Rounds(work)
+    sizes = [40, 40, 40, 300, 1, 1]
+    kept = [PutRecord(Record("kind", str(n), b"x" * size)) for n, size in enumerate(sizes)]
+    await asyncio.gather(*(together.submit(Job(SYSTEM, [one], ())) for one in kept))
+    assert done == [[40, 40, 1, 1], [40], [300]]
+
+
+async def test_what_mongodb_takes_in_no_transaction_is_told_so(store: MongoStore) -> None:
+    made = [{"resourceType": "Binary", "id": f"b{n}", "contentType": "application/pdf", "data": "QUJD" * MB} for n in range(24)]
+    with pytest.raises(TooLarge, match="transaction"):
+        await store.commit(SYSTEM, [Put(one) for one in made])
+    assert await store.counts(SYSTEM) == {}
 
 
 async def test_one_that_fails_for_no_known_reason_fails_alone(store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> None:
