@@ -2,11 +2,12 @@
 
 A snapshot transaction does not see what another adds meanwhile, so two could each find nothing and both create. Every commit with guards therefore
 writes to small claim documents: for what its guards ask about and for what its writes may change in another's guards. Two commits that could spoil
-each other write one claim both, MongoDB lets the first pass and the other begins again. What must stay true: whatever matches a guard's plan has,
-when it is written under guards, one of that plan's claims. Commits without guards need none: before or after a guarded one, each order is right.
+each other write one claim both, MongoDB lets the first pass and the other begins again. What must stay true: whatever changes what a guard's plan
+matches has, when it is written under guards, one of that plan's claims. Commits without guards need none: before or after a guarded one, each order is
+right.
 
-A guard that asks for an identifier, a child, an encounter or an id claims just that. Any other claims all `STRIPES`, of which every guarded write
-takes one at random: dear, rare, and safe.
+A guard that asks for an identifier, a child, an encounter or an id, and for nothing of other resources, claims just that. Any other claims all `STRIPES`,
+of which every guarded write takes one at random: dear, rare, and safe.
 """
 
 import secrets
@@ -29,10 +30,11 @@ ANCHORS = ("Patient", "Encounter", "EpisodeOfCare")  # what few resources at a t
 
 def of_plan(plan: t.Plan) -> set[str]:
     """The claims of a guard."""
-    for clause in plan.where:
-        found = _exact(clause, plan.types)
-        if found:
-            return found
+    # What a chain or `_has` finds changes with resources that the plan does not match, and that have none of its exact claims.
+    if not any(isinstance(clause, t.Chain | t.Has | t.AnyOf) for clause in plan.where):
+        for clause in plan.where:
+            if found := _exact(clause, plan.types):
+                return found
     return {f"*{stripe}" for stripe in range(STRIPES)}
 
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.fhir.search.types import Has, Ids, Match, Plan, ReferenceValue, TokenValue
+from app.fhir.search.types import Chain, Has, Ids, Match, Plan, ReferenceValue, TokenValue
 from app.security.access import SYSTEM
 from app.store.protocol import Guard, GuardFailed, Put
-from tests.contract.builders import GENDER, IDENTIFIER, SUBJECT, by_family, identified, observation, patient
+from tests.contract.builders import GENDER, IDENTIFIER, SUBJECT, by_family, identified, observation, of_patient, patient
 from tests.support import MongoStore, open_mongo_store
 
 
@@ -69,6 +69,34 @@ async def test_an_update_that_makes_a_match_is_seen_too(pair) -> None:
             return_exceptions=True,
         )
         assert sum(isinstance(outcome, GuardFailed) for outcome in outcomes) == 1, outcomes
+
+
+async def test_what_a_guard_asks_of_other_resources_is_claimed_too(pair) -> None:
+    """Each gives the other's child what it relies on that child not to have: by a reference from elsewhere, or by one to elsewhere."""
+
+    def has(value: str) -> Plan:
+        return patients(Match(IDENTIFIER, (TokenValue("urn:test", value),)), Has("Observation", SUBJECT, of_patient(value)))
+
+    def chained(id: str) -> Plan:
+        return Plan(("Observation",), (of_patient(id), Chain(SUBJECT, ("Patient",), Match(GENDER, (TokenValue(None, "male"),)))))
+
+    cases = [
+        (has("p1"), observation("o2", "p2"), has("p2"), observation("o1", "p1")),
+        (chained("p1"), identified("p2", "p2", gender="male"), chained("p2"), identified("p1", "p1", gender="male")),
+    ]
+    for first, one, second, other in cases:
+        for _ in range(8):
+            await pair[0].empty()
+            there = [identified("p1", "p1"), identified("p2", "p2")]
+            if first.types == ("Observation",):
+                there += [observation("o1", "p1"), observation("o2", "p2")]
+            await pair[0].commit(SYSTEM, [Put(each) for each in there])
+            outcomes = await asyncio.gather(
+                pair[0].commit(SYSTEM, [Put(one)], [Guard(first)]),
+                pair[1].commit(SYSTEM, [Put(other)], [Guard(second)]),
+                return_exceptions=True,
+            )
+            assert sorted(type(outcome).__name__ for outcome in outcomes) == ["GuardFailed", "list"], outcomes
 
 
 async def test_guards_on_different_things_all_pass(pair) -> None:
