@@ -89,12 +89,13 @@ class Feed:
             future: asyncio.Future[None] = loop.create_future()
             self._woken.add(future)  # before the look, so that nothing falls between
             try:
-                if await self.head() > after:
+                head = await self.head()
+                if head > after:
                     return True
                 left = end - loop.time()
                 if left <= 0:
                     return False
-                self._look()
+                self._look(head)
                 await asyncio.wait((future,), timeout=left)
             finally:
                 self._woken.discard(future)
@@ -106,19 +107,18 @@ class Feed:
             if not future.done():
                 future.set_result(None)
 
-    def _look(self) -> None:
+    def _look(self, seen: int) -> None:
         if self._poller is None or self._poller.done():
-            self._poller = asyncio.create_task(self._poll())
+            self._poller = asyncio.create_task(self._poll(seen))
 
-    async def _poll(self) -> None:
-        """One look for all that wait in this process; ends with the last of them."""
-        seen: int | None = None
+    async def _poll(self, seen: int) -> None:
+        """One look for all that wait in this process, beyond what the first of them has `seen`; ends with the last of them."""
         while self._woken:
             try:
                 counter = await self._db.setting.find_one({"_id": "feed"})
                 head = int(counter["seq"]) if counter else 0
                 fresh = await self._db.version.find_one({"pending": True}, {"_id": 1}) is not None
-                if fresh or (seen is not None and head > seen):
+                if fresh or head > seen:
                     self.wake()
                 seen = head
             except PyMongoError:
