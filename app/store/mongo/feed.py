@@ -7,7 +7,7 @@ its `o` is above theirs.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -60,6 +60,17 @@ class Feed:
             while await self._db.version.find_one({"pending": True}, {"_id": 1}) is not None:
                 if await self._transact(self._number) < BATCH:
                     return
+
+    async def last_of(self, names: Sequence[str]) -> int:
+        """The last number of these versions, which may have had none a moment ago; 0 where there are none."""
+        last = 0
+        if names:
+            await self.number()
+        for start in range(0, len(names), BATCH):
+            part = list(names[start : start + BATCH])
+            async for one in self._db.version.find({"_id": {"$in": part}}, {"seq": 1}):
+                last = max(last, int(one["seq"]))
+        return last
 
     async def _number(self, session: AsyncClientSession) -> int:
         pending = self._db.version.find({"pending": True}, {"_id": 1}, session=session).sort("o", 1).limit(BATCH)

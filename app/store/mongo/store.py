@@ -303,17 +303,14 @@ class MongoStore:
     async def moment(self) -> AsyncIterator[tuple[int, list[Record]]]:
         """See `app.store.moving`. Versions that were not numbered at that moment are by now, and come along."""
         with translated():
+            await self._feed.number()  # before: it may be long, and MongoDB does not keep a snapshot for ever
             async with self._snapshot() as session:
                 plain = self._db.with_options(read_concern=ReadConcern())
-                numbered = False
-                least = 0
+                late: int | None = None
                 async for pending, head, page in moving.moment(plain, session):
-                    if not numbered:
-                        await self._feed.number()
-                        late = self._db.version.find({"_id": {"$in": pending}}, {"seq": 1})
-                        least = max([int(one["seq"]) async for one in late], default=0)
-                        numbered = True
-                    yield max(head, least), page
+                    if late is None:
+                        late = await self._feed.last_of(pending)
+                    yield max(head, late), page
 
     async def adopt_records(self, records: Sequence[Record]) -> None:
         """See `app.store.moving`."""
