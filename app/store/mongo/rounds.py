@@ -1,7 +1,8 @@
 """Rounds: the commits of one process, several callers' in one transaction.
 
 A majority write waits for the disks of several machines, whatever it carries; so those that wait together go together. What must stay true: jobs of one
-round touch different things; a guarded job has a round of its own; a caller that goes away leaves its commit to run on, only the answer is dropped.
+round touch different things; a guarded job has a round of its own; a caller that goes away leaves its commit to run on, only the answer is dropped; a job
+whose deadline passed while it waited is never begun.
 """
 
 import asyncio
@@ -61,6 +62,7 @@ class Rounds:
 
     def _pump(self) -> None:
         self._pumping = False
+        self._dismiss()
         while self._waiting and (chosen := self._choose()):
             guarded = bool(chosen[0][0].guards)
             self._guarded += guarded
@@ -68,6 +70,13 @@ class Rounds:
             task = asyncio.create_task(self._run(chosen, guarded))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _dismiss(self) -> None:
+        """Those that waited too long; they were submitted first."""
+        while self._waiting and (late := self._waiting[0][0].too_late()):
+            future = self._waiting.popleft()[1]
+            if not future.cancelled():
+                future.set_exception(late)
 
     def _choose(self) -> list[_Waiting]:
         """The jobs of the next round, the oldest first; a job whose turn has not come keeps all that share its turns waiting."""

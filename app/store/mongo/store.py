@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any, TypeVar
 
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, PyMongoError, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 
 from app.clock import micros
@@ -138,7 +138,9 @@ class MongoStore:
     async def commit(self, access: Access, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> list[Stored | None]:
         """See the protocol."""
         ready = await prepared(writes, self.indexing, words_of)
-        results = await self._rounds.submit(Job(access, ready, guards))
+        # A round that finds no primary ends after so long. Who waited behind it as long hears the same, and does not wait for a round more.
+        deadline = asyncio.get_running_loop().time() + self._client.options.server_selection_timeout
+        results = await self._rounds.submit(Job(access, ready, guards, deadline))
         self._feed.wake()
         return results
 
@@ -151,6 +153,8 @@ class MongoStore:
                 raise
             for job in jobs:
                 try:
+                    if late := job.too_late():
+                        raise late
                     await self._together([job])
                 except Exception as own:
                     job.outcome = own
@@ -336,6 +340,8 @@ async def _abort(session: AsyncClientSession) -> None:
 
 def _again(error: PyMongoError) -> bool:
     """Whether the transaction came to nothing by no fault of its own. A key that is there already was made by another meanwhile."""
+    if isinstance(error, ServerSelectionTimeoutError):
+        return False  # the driver was patient enough
     if error.has_error_label("TransientTransactionError") or isinstance(error, DuplicateKeyError):
         return True
     details = error.details if isinstance(error, BulkWriteError) else {}

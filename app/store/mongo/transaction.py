@@ -5,7 +5,9 @@ judged is written, so that a concurrent change makes one of the two begin again;
 written twice is indexed once, as it ends.
 """
 
+import asyncio
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,7 +19,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from app.clock import instant
 from app.fhir.codec import decode
-from app.fhir.errors import FHIRError, Forbidden, NotFound
+from app.fhir.errors import FHIRError, Forbidden, NotFound, Unavailable
 from app.security.access import Access
 from app.store.mongo import claims, records
 from app.store.mongo.search import Search
@@ -43,12 +45,19 @@ EMPTY: Document = {"k": [], "s": [], "d": [], "q": [], "c": [], "lo": {}, "hi": 
 
 @dataclass(slots=True)
 class Job:
-    """One caller's commit. `outcome` is its results or what it raises."""
+    """One caller's commit, not to be begun after `deadline` (of the loop's clock). `outcome` is its results or what it raises."""
 
     access: Access
     writes: Sequence[Write | Prepared[Document]]
     guards: Sequence[Guard]
+    deadline: float = math.inf
     outcome: list[Stored | None] | Exception | None = None
+
+    def too_late(self) -> Unavailable | None:
+        """What a caller hears who waited in vain; nothing was begun."""
+        if asyncio.get_running_loop().time() <= self.deadline:
+            return None
+        return Unavailable("The store is too busy, or away, just now; nothing was stored, try again.")
 
     def names(self) -> set[str]:
         """The resources that it reads or writes, as `Type/id`."""

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from pymongo import monitoring
 
-from app.fhir.errors import TooLarge
+from app.fhir.errors import TooLarge, Unavailable
 from app.security.access import SYSTEM
 from app.store.mongo import rounds
 from app.store.mongo.transaction import Job, Round
@@ -48,6 +48,25 @@ async def test_a_round_has_a_bound_in_bytes(monkeypatch: pytest.MonkeyPatch) -> 
     kept = [PutRecord(Record("kind", str(n), b"x" * size)) for n, size in enumerate(sizes)]
     await asyncio.gather(*(together.submit(Job(SYSTEM, [one], ())) for one in kept))
     assert done == [[40, 40, 1, 1], [40], [300]]
+
+
+async def test_who_waited_too_long_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And who was begun is not told before it is known what came of it."""
+    begun: list[Job] = []
+
+    async def work(jobs: list[Job]) -> None:
+        begun.extend(jobs)
+        await asyncio.sleep(0.2)
+        for job in jobs:
+            job.outcome = []
+
+    monkeypatch.setattr(rounds, "AT_ONCE", 1)
+    together = rounds.Rounds(work)
+    now = asyncio.get_running_loop().time()
+    jobs = [Job(SYSTEM, [PutRecord(Record("kind", "same"))], (), now + seconds) for seconds in (0.1, 0.1, 60)]
+    outcomes = await asyncio.gather(*map(together.submit, jobs), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [list, Unavailable, list]
+    assert begun == [jobs[0], jobs[2]]
 
 
 async def test_what_mongodb_takes_in_no_transaction_is_told_so(store: MongoStore) -> None:
