@@ -2,7 +2,7 @@
 
 A version is written without a number, marked `pending`. Whoever reads the feed first numbers what is pending: one transaction takes so many numbers from the
 counter and gives them out. So a reader sees a number only when all before it are there, writers never wait for each other, and the counter
-moves once for hundreds of versions. A version is numbered after those that it follows: they were committed before it, and
+moves once for hundreds of versions. A version is numbered after those of its resource that it follows: they were committed before it, and
 its `o` is above theirs.
 """
 

@@ -168,9 +168,9 @@ class MongoStore:
         with translated():
             await self._transact(run)
 
-    def _take(self, number: int, above: int) -> int:
-        """The first of `number` orders above all that this process gave and above `above`: time, in microseconds, that never goes back."""
-        start = max(micros(), self._last_order + 1, above + 1)
+    def _take(self, number: int) -> int:
+        """The first of `number` orders above all that this process took: its time, in microseconds, that never goes back."""
+        start = max(micros(), self._last_order + 1)
         self._last_order = start + number
         return start
 

@@ -132,7 +132,7 @@ class Round:
 
     db: AsyncDatabase[Document]
     session: AsyncClientSession
-    take: Callable[[int, int], int]  # (how many, above what) -> the first of so many orders
+    take: Callable[[int], int]  # how many -> the first of so many orders
     at: int = 0
     last: int = 0
     current: dict[str, _Current] = field(default_factory=dict)
@@ -145,8 +145,7 @@ class Round:
         """Judge and write all `jobs`; each finds its outcome in itself."""
         await self._read(jobs)
         wanted = sum(len(job.writes) for job in jobs)
-        highest = max((one.order for one in self.current.values()), default=0)
-        self.last = self.take(wanted, highest)
+        self.last = self.take(wanted)
         self.at = self.last // 1000 * 1000
         for job in jobs:
             if job.guards:
@@ -250,7 +249,7 @@ class Round:
         found.owners_changed = found.owners_changed or (owners != found.owners and not found.new)
         found.deleted, found.owners, found.words = False, owners, prepared.index
         action: Action = "update" if live else "create"
-        made = self._next(found, action, lambda version: whole(put.resource, prepared.body, version, instant(self.at)))
+        made = self._next(found, action, lambda version, at: whole(put.resource, prepared.body, version, instant(at)))
         if prepared.indexed:
             self.versions[-1]["x"] = prepared.indexed
         return made
@@ -265,7 +264,7 @@ class Round:
         require_own(access, found.owners, found.type, found.id)
         check_version(found.version, delete.if_version, name)
         found.deleted, found.words = True, EMPTY
-        return self._next(found, "delete", lambda _: b"")
+        return self._next(found, "delete", lambda *_: b"")
 
     def _share(self, access: Access, share: Share) -> None:
         if access.role != "system":
@@ -277,12 +276,14 @@ class Round:
             found.owners |= share.owners
             found.owners_changed = True
 
-    def _next(self, found: _Current, action: Action, made: Callable[[int], bytes]) -> Stored:
-        found.version += 1
-        found.updated, found.order, found.action, found.dirty = self.at, self.last, action, True
-        found.first = found.first or self.last
+    def _next(self, found: _Current, action: Action, made: Callable[[int, int], bytes]) -> Stored:
+        # Above the version before, whatever clock that came from; but one whose clock is ahead takes no other resource along.
+        order = max(self.last, found.order + 1)
         self.last += 1
-        found.raw = made(found.version)
+        found.version += 1
+        found.updated, found.order, found.action, found.dirty = order // 1000 * 1000, order, action, True
+        found.first = found.first or order
+        found.raw = made(found.version, found.updated)
         self.versions.append(
             {
                 "_id": f"{found.name}/{found.version}",
