@@ -1,10 +1,12 @@
 """What a search means in every store: the few numbers and names that the compilers share."""
 
-from app.fhir.search.types import Param, Reference
+from app.fhir.errors import BadRequest
+from app.fhir.search.types import Param, Reference, StringValue
 
 INSTANT = 1000  # microseconds: `_lastUpdated` is written to the millisecond
 MAX_INCLUDED = 20_000  # resources that one page may include
 MAX_ROUNDS = 8  # of _include:iterate
+MAX_INSIDE = 4000  # characters that `:contains` looks for (MongoDB looks with a regular expression, which may have 32 kB)
 
 URL, VERSION = Param("url", "uri"), Param("version", "token")  # of what others refer to by canonical URL
 
@@ -44,6 +46,13 @@ CANONICAL = frozenset(
         "ValueSet",
     ]
 )
+
+
+def inside(value: StringValue) -> str:
+    """What `:contains` looks for. Raises BadRequest where that is too long."""
+    if len(value.folded) > MAX_INSIDE:
+        raise BadRequest(f"The modifier ':contains' takes at most {MAX_INSIDE} characters.")
+    return value.folded
 
 
 def reference_forms(entry: Reference) -> list[tuple[str, str, str]]:

@@ -123,6 +123,15 @@ async def test_strings(children: Store) -> None:
     assert await found(children, Match(FAMILY, (StringValue("angus", ""), StringValue("beta", "")))) == ["b", "c"]
 
 
+@pytest.mark.parametrize("sign", ["x", ".", "\N{GRINNING FACE}"])
+async def test_a_string_to_be_contained_has_a_longest_length(children: Store, sign: str) -> None:
+    await children.commit(SYSTEM, [Put(patient("long", "ang" + sign * 5000))])
+    assert await found(children, by_family(sign * 4000, "contains")) == ["long"]
+    with pytest.raises(BadRequest, match="contains"):
+        await found(children, by_family(sign * 4001, "contains"))
+    assert await found(children, by_family("ang" + sign * 4001)) == ["long"]
+
+
 MAY = 18383  # 2020-05-01 in days since 1970
 
 

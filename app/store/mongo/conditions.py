@@ -10,7 +10,7 @@ from typing import Any
 
 from app.fhir.errors import NotSupported
 from app.fhir.search import types as t
-from app.store.meaning import LOGICAL
+from app.store.meaning import LOGICAL, inside
 from app.store.mongo.words import LAST, SEPARATOR, Document, hashed, param_key, present
 
 NEGATIVE = ("not", "not-in")
@@ -98,10 +98,11 @@ def _string(key: str, value: t.StringValue, modifier: str | None) -> Document:
         return {"s": f"{key}={value.folded}{SEPARATOR}{value.exact}"}
     if modifier != "contains":
         return _starts(key, value.folded)
-    if "\0" in value.folded:
+    wanted = inside(value)
+    if "\0" in wanted:
         return NOTHING
-    inside = f"^{re.escape(key)}=[^{SEPARATOR}]*{re.escape(value.folded)}"
-    return {"s": {"$elemMatch": {"$gte": f"{key}=", "$lt": f"{key}={LAST}", "$regex": inside}}}
+    holding = f"^{re.escape(key)}=[^{SEPARATOR}]*{re.escape(wanted)}"
+    return {"s": {"$elemMatch": {"$gte": f"{key}=", "$lt": f"{key}={LAST}", "$regex": holding}}}
 
 
 def _uri(key: str, uri: str, modifier: str | None) -> Document:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from app.fhir.errors import NotSupported
 from app.fhir.search import types as t
-from app.store.meaning import LOGICAL
+from app.store.meaning import LOGICAL, inside
 from app.store.sqlite.rows import hashed
 
 _LAST = "\U0010ffff"
@@ -141,7 +141,7 @@ def _string(value: t.StringValue, modifier: str | None, a: str) -> Sql:
     if modifier == "exact":
         return Sql(f"{a}.folded = ? AND {a}.exact = ?", (value.folded, value.exact))
     if modifier == "contains":
-        return Sql(f"instr({a}.folded, ?) > 0", (value.folded,))
+        return Sql(f"instr({a}.folded, ?) > 0", (inside(value),))
     return _prefix(f"{a}.folded", value.folded)
 
 
