@@ -15,9 +15,7 @@ from app.store.protocol import Stored
 
 MAX_ROUND = 64  # jobs
 MAX_WRITES = 1000  # of one round, unless one job alone has more
-MAX_BYTES = (
-    8 << 20
-)  # likewise: MongoDB holds a transaction in its cache, the bytes several times over, and refuses one too large for that
+MAX_BYTES = 8 << 20  # likewise: MongoDB refuses a transaction that fills too much of its cache
 AT_ONCE = 2  # rounds under way, guarded ones apart: fewer carry more each, and a long one must not hold up all
 GUARDED_AT_ONCE = 16
 
