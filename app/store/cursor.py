@@ -19,7 +19,7 @@ _NONCE, _SEAL = 12, 12
 
 def seal(key: bytes, about: str, last: list[Any]) -> str:
     """`last` as a cursor for the query `about` (any text that is the same for each page of it)."""
-    plain = msgspec.json.encode(last)
+    plain = msgspec.msgpack.encode(last)  # not JSON, which has no infinite number
     nonce = os.urandom(_NONCE)
     text = _stream(key, nonce, plain)
     return urlsafe_b64encode(nonce + _tag(key, about, nonce + text) + text).rstrip(b"=").decode()
@@ -34,7 +34,7 @@ def unseal(key: bytes, about: str, cursor: str) -> list[Any]:
     nonce, tag, text = raw[:_NONCE], raw[_NONCE : _NONCE + _SEAL], raw[_NONCE + _SEAL :]
     if not text or not hmac.compare_digest(tag, _tag(key, about, nonce + text)):
         raise BadRequest("This page link does not belong to this search; start from its first page.")
-    last: list[Any] = msgspec.json.decode(_stream(key, nonce, text))
+    last: list[Any] = msgspec.msgpack.decode(_stream(key, nonce, text))
     return last
 
 
@@ -45,4 +45,4 @@ def _stream(key: bytes, nonce: bytes, text: bytes) -> bytes:
 
 def _tag(key: bytes, about: str, text: bytes) -> bytes:
     bound = blake2b(about.encode(), digest_size=16).digest()
-    return blake2b(bound + text, key=key, digest_size=_SEAL).digest()
+    return blake2b(bound + text, key=key, digest_size=_SEAL, person=b"msgpack").digest()

@@ -28,6 +28,7 @@ from app.fhir.search.types import (
     UriValue,
 )
 from app.security.access import SYSTEM
+from app.store.paging import every
 from app.store.protocol import Delete, Put, Store
 from tests.contract.builders import (
     BIRTHDATE,
@@ -513,3 +514,18 @@ async def test_reindexing_changes_nothing(measured: Store) -> None:
     assert await measured.check() == []
     assert await measured.reindex(["Patient"]) == 2
     assert await found(measured, of_patient("q"), type="Observation") == ["o4", "o5"]
+
+
+async def test_pages_go_on_after_a_quantity_that_is_open_below(store: Store) -> None:
+    """`<1` reaches from minus infinity, which JSON has no number for."""
+    for n, comparator in enumerate(["<", None, ">", None, "<"]):
+        one = observation(f"o{n}", "p", value=n + 1)
+        if comparator:
+            one["valueQuantity"]["comparator"] = comparator
+        await store.commit(SYSTEM, [Put(one)])
+    await store.commit(SYSTEM, [Put(observation("none", "p"))])
+    for descending in (False, True):
+        plan = Plan(("Observation",), sort=(SortKey(VALUE, descending),))
+        whole = [one.id for one in (await store.search(SYSTEM, plan)).matches]
+        assert [one.id async for one in every(store, SYSTEM, dataclasses.replace(plan, count=1))] == whole
+        assert len(whole) == 6
