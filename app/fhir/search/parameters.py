@@ -65,7 +65,8 @@ class SearchParameters:
             if type in r4().types:
                 bases = {*r4().ancestors(type), type, "Resource"}
             found = {each.code: self._definition(each) for each in self._parameters if bases.intersection(each.base)}
-            for code, codes in _told(type, found).items():
+            own = frozenset(each.code for each in self.own if bases.intersection(each.base))
+            for code, codes in _told(type, found, own).items():
                 found[code] = replace(found[code], param=replace(found[code].param, told_by=((type, codes),)))
             self._by_type[type] = found
         return found
@@ -96,10 +97,10 @@ def _branches(expression: str, type: str) -> tuple[tuple[str, Code], ...]:
     return tuple((text, code) for text, code in codes if code is not NEVER)
 
 
-def _told(type: str, definitions: Mapping[str, Definition]) -> dict[str, tuple[str, ...]]:
+def _told(type: str, definitions: Mapping[str, Definition], own: frozenset[str]) -> dict[str, tuple[str, ...]]:
     """Parameters whose entries are just those of others: `combo-code` says what `code` and `component-code` say, `phonetic` what `name` says.
 
-    Those that tell others are told by none.
+    Those that tell others are told by none, and are R4's: a site's parameter (`own`) comes and goes, and what rests on it would go with it.
     """
     says: dict[tuple[Any, ...], list[tuple[str, frozenset[str]]]] = {}
     for code, each in definitions.items():
@@ -116,10 +117,10 @@ def _told(type: str, definitions: Mapping[str, Definition]) -> dict[str, tuple[s
             says.setdefault(like, []).append((code, parts))
     told: dict[str, tuple[str, ...]] = {}
     for group in says.values():
-        # Among equals the one that is called as its element is, then R4's own before a site's.
+        # Among equals the one that is called as its element is.
         group.sort(key=lambda one: (len(one[1]), not definitions[one[0]].expression.endswith(f".{one[0]}")))
         for place, (code, parts) in enumerate(group):
-            others = [(other, some) for other, some in group[:place] if other not in told and some <= parts]
+            others = [(other, some) for other, some in group[:place] if other not in told and other not in own and some <= parts]
             if others and frozenset().union(*(some for _, some in others)) == parts:
                 told[code] = tuple(other for other, _ in others)
     return told
