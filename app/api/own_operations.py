@@ -21,7 +21,7 @@ from app.fhir.search.types import Plan
 from app.fhir.validation import Validator
 from app.security.access import Access
 from app.security.scopes import permits
-from app.store.definitions import Marker, marker, stored_by_nation
+from app.store.definitions import stored_by_nation
 from app.store.protocol import Store, Stored
 
 PAGE = 1000
@@ -61,7 +61,7 @@ def own_operations(store: Store, packages: Sequence[Path] = ()) -> list[Operatio
     loaded = [load(each) for each in packages]
     # It judges one at a time; callers who wait must not hold the threads of others.
     own_thread = ThreadPoolExecutor(1, "validate")
-    made: tuple[Marker, Validator] | None = None
+    made: tuple[tuple[int, ...], Validator] | None = None
 
     def make(of_site: Sequence[Mapping[str, Any]]) -> Validator:
         profiles = [each for each in of_site if each["resourceType"] == "StructureDefinition"]
@@ -70,7 +70,7 @@ def own_operations(store: Store, packages: Sequence[Path] = ()) -> list[Operatio
 
     async def validator() -> Validator:
         nonlocal made
-        now = await marker(store, _DEFINING)
+        now = await store.marker(_DEFINING)
         if made is None or made[0] != now:
             of_site = [stored.resource for stored in await stored_by_nation(store, _DEFINING)]
             made = now, await asyncio.get_running_loop().run_in_executor(own_thread, make, of_site)

@@ -24,7 +24,6 @@ from app.store.protocol import Change, DeleteRecord, Indexing, PutRecord, Record
 POLL = 0.3  # seconds
 SETTLE = 1.5  # seconds in which every process has learned of a change
 READY = "search-parameter"  # the kind of record that says by which version all that is stored is indexed
-Marker = tuple[object, ...]
 
 
 def national(stored: Stored) -> bool:
@@ -35,12 +34,6 @@ def national(stored: Stored) -> bool:
 async def stored_by_nation(store: Store, types: Sequence[str]) -> list[Stored]:
     """All such resources of `types`, read by their index: a scan would walk the whole store."""
     return [stored async for stored in every(store, SYSTEM, Plan(tuple(types), count=500)) if national(stored)]
-
-
-async def marker(store: Store, types: Sequence[str]) -> Marker:
-    """Changes with every version of a resource of `types`."""
-    newest = [(await store.history(SYSTEM, type, count=1)).matches for type in types]
-    return tuple((one.reference, one.version) for found in newest for one in found)
 
 
 async def load(store: Store) -> Indexing:
@@ -94,10 +87,11 @@ class Definitions:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`."""
-        known: Marker | None = None
+        known: tuple[object, ...] | None = None
         while not stop.is_set():
             with suppress(Unavailable):
-                now = (*await marker(self.store, ("SearchParameter",)), *((r.key, r.revision) for r in await _ready(self.store)))
+                ready = tuple((record.key, record.revision) for record in await _ready(self.store))
+                now = (await self.store.marker(("SearchParameter",)), ready)
                 if now != known:
                     self.store.indexing = await load(self.store)
                     known = now
@@ -116,18 +110,17 @@ class Reindexing(Consumer):
 
     async def handle(self, changes: list[Change]) -> Sequence[Write]:
         """The records that say so."""
-        newest = {change.id: change for change in changes if change.type == "SearchParameter"}
-        if newest:
+        ours = [change for change in changes if change.type == "SearchParameter"]
+        if ours:
             await asyncio.sleep(SETTLE)  # what others write from now on, they index by it
             self.store.indexing = await load(self.store)
-            types = {base for change in newest.values() for base in await self._bases(change)}
-            await _reindex(self.store, types)
+            await _reindex(self.store, await self._bases(ours))
         await self._late(changes)
         return [
             DeleteRecord(READY, change.id)
             if change.action == "delete"
             else PutRecord(Record(READY, change.id, msgspec.json.encode({"version": change.version})))
-            for change in newest.values()
+            for change in {change.id: change for change in ours}.values()
         ]
 
     async def _late(self, changes: Sequence[Change]) -> None:
@@ -144,12 +137,12 @@ class Reindexing(Consumer):
             dict.fromkeys(f"{each.type}/{each.id}" for each in changes if each.indexed != mark and each.action != "delete")
         )
 
-    async def _bases(self, change: Change) -> set[str]:
-        """Of this version and of the one before it."""
+    async def _bases(self, changes: Sequence[Change]) -> set[str]:
+        """Of these versions and of those before them: each may have left its entries."""
         found: set[str] = set()
-        for version in (change.version - 1, change.version):
+        for id, version in {(change.id, version) for change in changes for version in (change.version - 1, change.version)}:
             with suppress(FHIRError):
-                stored = await self.store.vread(SYSTEM, change.type, change.id, version)
+                stored = await self.store.vread(SYSTEM, "SearchParameter", id, version)
                 if national(stored):
                     found.update(stored.resource.get("base", ()))
         return found

@@ -237,6 +237,9 @@ class Store(Protocol):
     async def feed_head(self) -> int:
         """The number of the last change; 0 in an empty store."""
 
+    async def marker(self, types: Sequence[str]) -> tuple[int, ...]:
+        """A number for each of `types` that moves with every commit of one. Cheap while there are few versions of the type."""
+
     async def wait_for_change(self, after: int, timeout: float) -> bool:
         """Wake when the feed grows beyond `after`, or after `timeout` seconds."""
 

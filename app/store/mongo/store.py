@@ -222,6 +222,11 @@ class MongoStore:
         with translated():
             return await self._feed.head()
 
+    async def marker(self, types: Sequence[str]) -> tuple[int, ...]:
+        """See the protocol. How many versions: neither the newest by the clock nor the last of the feed tells of every commit at once."""
+        with translated():
+            return tuple([await self._db.version.count_documents({"t": type}) for type in types])
+
     async def wait_for_change(self, after: int, timeout: float) -> bool:
         """See the protocol. This process' commits wake it at once, another's within `feed.POLL`."""
         with translated():

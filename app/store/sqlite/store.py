@@ -225,6 +225,12 @@ class SQLiteStore:
             head: int = self._reading.execute("SELECT coalesce(max(seq), 0) FROM version").fetchone()[0]
         return head
 
+    async def marker(self, types: Sequence[str]) -> tuple[int, ...]:
+        """See the protocol. The number of the last version."""
+        last = "SELECT coalesce(max(seq), 0) FROM version WHERE type = ?"
+        with translated():
+            return tuple(int(self._reading.execute(last, (type,)).fetchone()[0]) for type in types)
+
     async def wait_for_change(self, after: int, timeout: float) -> bool:
         """See the protocol. This process' commits wake it at once, another's within `POLL`."""
         loop = asyncio.get_running_loop()
