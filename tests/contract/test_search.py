@@ -304,7 +304,11 @@ async def test_negation_inside_a_chain(measured: Store) -> None:
     assert await found(measured, Has("Observation", SUBJECT, Missing(VALUE, True))) == ["p"]
 
 
-async def test_canonicals_lead_to_their_resource(store: Store) -> None:
+@pytest.mark.parametrize("many", [10_000, 0])
+async def test_canonicals_lead_to_their_resource(store: Store, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr(
+        "app.store.mongo.clauses.MANY", many
+    )  # 0: a chain is asked of candidates, as with ten thousand ids on the way
     form = {"resourceType": "Questionnaire", "status": "draft", "url": "http://x.example/q"}
     await store.commit(
         SYSTEM,

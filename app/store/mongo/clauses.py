@@ -16,7 +16,7 @@ from app.fhir.search import types as t
 from app.security.access import Access
 from app.store.meaning import CANONICAL, INSTANT, URL, VERSION
 from app.store.mongo.conditions import NOTHING, all_of, any_of, condition, date_range, keys, one_of
-from app.store.mongo.words import SEPARATOR, Document, present, referenced
+from app.store.mongo.words import PREFIX, SEPARATOR, Document, present, referenced
 
 MANY = 10_000  # ids that one filter may carry
 BATCH = 500
@@ -76,23 +76,14 @@ class Clauses:
     async def _chain(self, chain: t.Chain, types: Sequence[str]) -> Document:
         wanted = keys(types, chain.param)
         where = self.visible(chain.targets, await self.filter(chain.where, chain.targets))
-        found = [one["_id"] async for one in self.find(where).limit(MANY + 1)]
-        if len(found) * len(wanted) > MANY:
-            raise TooMany
-        words = [f"{key}r{name}" for key in wanted for name in found]
-        if any(target in CANONICAL for target in chain.targets):
-            words += await self._canonical_words(wanted, chain.targets, where)
-        return {"k": {"$in": words}}
-
-    async def _canonical_words(self, wanted: Sequence[str], targets: Sequence[str], where: Document) -> list[str]:
-        """A canonical reference names a definition by URL, perhaps with a version."""
         words: list[str] = []
-        urls, versions = set(keys(targets, URL)), set(keys(targets, VERSION))
-        async for one in self.find(where, ("k", "s")).limit(MANY):
-            told = [word[9:] for word in one["k"] if word[:8] in versions and word[8] == "="]
-            for url in (word[9:].split(SEPARATOR)[0] for word in one["s"] if word[:8] in urls):
-                words += [f"{key}v{url}{SEPARATOR}{version}" for key in wanted for version in ("", *told)]
-        return words
+        read = 0
+        async for one in self.find(where, _naming(chain.targets)):
+            read += 1
+            if read * len(wanted) > MANY:
+                raise TooMany
+            words += _names(one, wanted, chain.targets)
+        return {"k": {"$in": words}}
 
     async def _has(self, has: t.Has) -> Document:
         wanted = set(keys((has.source,), has.param))
@@ -132,13 +123,19 @@ class Clauses:
         raise AssertionError(f"{type(clause).__name__} is never late")
 
     async def _holds_chain(self, chain: t.Chain, asked: list[str], types: Sequence[str]) -> set[str]:
-        wanted = set(keys(types, chain.param))
-        refers = {one["_id"]: referenced(one, wanted) async for one in self.find({"_id": {"$in": asked}}, ("k",))}
-        held: set[str] = set()
-        for part in _parts(sorted({name for names in refers.values() for name in names})):
-            there = [one["_id"] async for one in self.find(self.visible(chain.targets, {"_id": {"$in": part}}))]
-            held |= await self.holds(chain.where, there, chain.targets)
-        return {name for name, names in refers.items() if not held.isdisjoint(names)}
+        wanted = keys(types, chain.param)
+        marks = {f"{key}{mark}" for key in wanted for mark in ("rv" if _canonical(chain.targets) else "r")}
+        refers: dict[str, set[str]] = {}
+        async for one in self.find({"_id": {"$in": asked}}, ("k",)):
+            refers[one["_id"]] = {word for word in one["k"] if word[:PREFIX] in marks}
+        held: set[str] = set()  # the words that name a target for which the rest of the chain holds
+        for words in _parts(sorted(set().union(*refers.values()))):
+            where = self.visible(chain.targets, _named(words, chain.targets))
+            there = {one["_id"]: one async for one in self.find(where, _naming(chain.targets))}
+            for part in _parts(list(there)):
+                for name in await self.holds(chain.where, part, chain.targets):
+                    held.update(_names(there[name], wanted, chain.targets))
+        return {name for name, words in refers.items() if not held.isdisjoint(words)}
 
     async def _holds_has(self, has: t.Has, asked: list[str]) -> set[str]:
         wanted = set(keys((has.source,), has.param))
@@ -157,6 +154,33 @@ class Clauses:
                 await ask()
         await ask()
         return held.intersection(asked)
+
+
+def _canonical(targets: Sequence[str]) -> bool:
+    """Whether what refers to `targets` may name one by its URL."""
+    return any(target in CANONICAL for target in targets)
+
+
+def _naming(targets: Sequence[str]) -> Sequence[str]:
+    """The fields of a document from which `_names` knows how it is named."""
+    return ("k", "s") if _canonical(targets) else ("_id",)
+
+
+def _names(document: Document, wanted: Sequence[str], targets: Sequence[str]) -> list[str]:
+    """The words by which the parameters `wanted` refer to it: by its id, and to a definition by its URL, perhaps with a version."""
+    url_keys, version_keys = set(keys(targets, URL)), set(keys(targets, VERSION))
+    urls = [word[PREFIX:].split(SEPARATOR)[0] for word in document.get("s", ()) if word[:8] in url_keys]
+    versions = ["", *(word[PREFIX:] for word in document.get("k", ()) if word[:8] in version_keys and word[8] == "=")]
+    names = [f"r{document['_id']}", *(f"v{url}{SEPARATOR}{version}" for url in urls for version in versions)]
+    return [f"{key}{name}" for key in wanted for name in names]
+
+
+def _named(words: Sequence[str], targets: Sequence[str]) -> Document:
+    """What such words may name."""
+    ids = sorted({word[PREFIX:] for word in words if word[8] == "r"})
+    urls = sorted({word[PREFIX:].split(SEPARATOR)[0] for word in words if word[8] == "v"})
+    by_url = [f"{key}={url}{SEPARATOR}" for key in keys(targets, URL) for url in urls]
+    return any_of([{"_id": {"$in": ids}}, *([{"s": {"$in": by_url}}] if by_url else [])])
 
 
 def _parts(names: list[Any]) -> Iterable[list[Any]]:
