@@ -125,6 +125,75 @@ async def test_a_store_in_use_is_copied_as_it_is_at_one_moment(pair: tuple[Movab
     assert records <= patients
 
 
+async def test_owner_marks_that_change_meanwhile_are_those_of_the_source(
+    pair: tuple[Movable, Movable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child is treated at a second hospital while a store in use is copied: before it is copied, after, and while it is compared."""
+    source, target = pair
+    await fill(source)
+    monkeypatch.setattr("app.store.moving.PAGE", 5)
+    read, calls = source.versions, 0
+    shared = {2: "p0", 3: "p38", 22: "p20"}  # seventeen pages are copied, then compared
+
+    async def versions(after: int, limit: int) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls in shared:
+            await source.commit(SYSTEM, [Share("Patient", shared[calls], frozenset({SOUTH}))])
+        if calls == 25:  # its first version was compared, its second not yet
+            await source.commit(SYSTEM, [Put(patient("p1", "Elsewhere"), owners=frozenset({SOUTH}))])
+        return await read(after, limit)
+
+    monkeypatch.setattr(source, "versions", versions)
+    assert (await copy(source, target)).differences == ()
+    assert await target.check() == []
+    assert [one.owners for one in await target.versions(0, 84)] == [one.owners for one in await read(0, 84)]
+    assert calls == 34
+
+
+async def test_owner_marks_that_changed_before_an_interrupted_copy_goes_on_are_those_of_the_source(
+    pair: tuple[Movable, Movable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = pair
+    await fill(source)
+    monkeypatch.setattr("app.store.moving.PAGE", 10)
+    before = target.adopt
+
+    async def adopt(versions: Any) -> None:
+        if versions[0].seq > 70:
+            raise KeyboardInterrupt
+        await before(versions)
+
+    monkeypatch.setattr(target, "adopt", adopt)
+    with pytest.raises(KeyboardInterrupt):
+        await copy(source, target)
+    monkeypatch.setattr(target, "adopt", before)
+    await source.commit(SYSTEM, [Share("Patient", "p0", frozenset({SOUTH}))])
+    await source.commit(SYSTEM, [Put(patient("p1", "Elsewhere"), owners=frozenset({SOUTH}))])
+    assert (await copy(source, target)).differences == ()
+    assert await everything(target) == await everything(source)
+    assert await target.check() == []
+
+
+async def test_no_more_bytes_than_a_store_bears_are_moved_at_once(
+    pair: tuple[Movable, Movable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = pair
+    for kind in ("sqlite", "mongo"):
+        monkeypatch.setattr(f"app.store.{kind}.moving.BYTES", 3000)
+    await source.commit(SYSTEM, [Put(patient(f"p{n}", "x" * (7000 if n == 5 else 900))) for n in range(20)])
+    before, sizes = target.adopt, []
+
+    async def adopt(versions: Any) -> None:
+        sizes.append([len(one.raw) for one in versions])
+        await before(versions)
+
+    monkeypatch.setattr(target, "adopt", adopt)
+    assert (await copy(source, target)).differences == ()
+    assert max(sum(some[:-1]) for some in sizes) <= 3000 and len(sizes) > 5
+    assert await everything(target) == await everything(source)
+
+
 @pytest.mark.parametrize(
     "what",
     [lambda store: store.commit(SYSTEM, [Put(patient("x"))]), lambda store: store.commit(SYSTEM, [PutRecord(Record("k", "x"))])],

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from bson.binary import Binary
-from pymongo import InsertOne, ReplaceOne
+from pymongo import InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -14,7 +14,7 @@ from app.fhir.search.types import Entries
 from app.store.mongo import records
 from app.store.mongo.transaction import EMPTY
 from app.store.mongo.words import Document, words_of
-from app.store.moving import PAGE, Version
+from app.store.moving import BYTES, PAGE, Version
 from app.store.protocol import PutRecord, Record
 
 Extract = Callable[[Mapping[str, Any]], Entries]
@@ -22,11 +22,18 @@ Extract = Callable[[Mapping[str, Any]], Entries]
 
 async def versions(db: AsyncDatabase[Document], after: int, limit: int) -> list[Version]:
     """As `Movable.versions`."""
-    found = db.version.find({"seq": {"$gt": after}}).sort("seq", 1).limit(limit)
-    return [
-        Version(int(one["seq"]), *_named(one["r"]), one["v"], int(one["u"]), one["a"], bytes(one["raw"]), frozenset(one["w"]))
-        async for one in found
-    ]
+    found: list[Version] = []
+    size = 0
+    async with db.version.find({"seq": {"$gt": after}}).sort("seq", 1).limit(limit) as cursor:
+        async for one in cursor:
+            name = _named(one["r"])
+            found.append(
+                Version(int(one["seq"]), *name, one["v"], int(one["u"]), one["a"], bytes(one["raw"]), frozenset(one["w"]))
+            )
+            size += len(one["raw"])
+            if size > BYTES:
+                break
+    return found
 
 
 def _named(name: str) -> tuple[str, str]:
@@ -74,19 +81,21 @@ async def adopt(db: AsyncDatabase[Document], session: AsyncClientSession, extrac
                 "o": order,
                 "a": one.action,
                 "raw": Binary(one.raw),
-                "w": sorted(one.owners),
                 "seq": one.seq,
             }
         )
-    known = {
-        one["_id"]: int(one["n"]) async for one in db.resource.find({"_id": {"$in": list(lasts)}}, {"n": 1}, session=session)
-    }
+    for document in documents:
+        document["w"] = sorted(lasts[document["r"]][1].owners)
+    known = {one["_id"]: one async for one in db.resource.find({"_id": {"$in": list(lasts)}}, {"n": 1, "w": 1}, session=session)}
+    firsts |= {name: int(one["n"]) for name, one in known.items()}
     changes = [
-        ReplaceOne({"_id": name}, _current(name, at, known.get(name, firsts[name]), one, extract), upsert=True)
+        ReplaceOne({"_id": name}, _current(name, at, firsts[name], one, extract), upsert=True)
         for name, (at, one) in lasts.items()
     ]
     await db.version.bulk_write([InsertOne(document) for document in documents], session=session)
     await db.resource.bulk_write(changes, session=session)
+    others = {(one.type, one.id): one.owners for name, (_, one) in lasts.items() if name in known}
+    await adopt_owners(db, session, {name: marks for name, marks in others.items() if marks != set(known["/".join(name)]["w"])})
 
 
 def _current(name: str, order: int, first: int, one: Version, extract: Extract) -> Document:
@@ -103,6 +112,16 @@ def _current(name: str, order: int, first: int, one: Version, extract: Extract) 
     if one.action == "delete":
         return document | EMPTY
     return document | {"t": one.type} | words_of(one.type, extract(decode(one.raw)))
+
+
+async def adopt_owners(
+    db: AsyncDatabase[Document], session: AsyncClientSession, owners: Mapping[tuple[str, str], frozenset[str]]
+) -> None:
+    """As `Movable.adopt_owners`, inside a transaction: every version carries the marks of its resource."""
+    wanted = [("/".join(name), {"$set": {"w": sorted(marks)}}) for name, marks in owners.items()]
+    if wanted:
+        await db.resource.bulk_write([UpdateOne({"_id": name}, change) for name, change in wanted], session=session)
+        await db.version.bulk_write([UpdateMany({"r": name}, change) for name, change in wanted], session=session)
 
 
 async def adopt_records(db: AsyncDatabase[Document], moved: Sequence[Record]) -> None:

@@ -309,6 +309,11 @@ class MongoStore:
             await self._feed.number()
             await self._transact(lambda session: moving.adopt(self._db, session, self.indexing.extract, versions))
 
+    async def adopt_owners(self, owners: Mapping[tuple[str, str], frozenset[str]]) -> None:
+        """See `app.store.moving`."""
+        with translated():
+            await self._transact(lambda session: moving.adopt_owners(self._db, session, owners))
+
     async def moment(self) -> AsyncIterator[tuple[int, list[Record]]]:
         """See `app.store.moving`. Versions that were not numbered at that moment are by now, and come along."""
         with translated():

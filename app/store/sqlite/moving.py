@@ -7,7 +7,7 @@ from typing import Any
 from app.fhir.codec import decode
 from app.fhir.errors import Conflict
 from app.fhir.search.types import Entries
-from app.store.moving import Version
+from app.store.moving import BYTES, Version
 from app.store.protocol import Record
 from app.store.sqlite.rows import TABLES, rows_of
 from app.store.sqlite.search import owner_marks
@@ -23,7 +23,14 @@ def versions(connection: sqlite3.Connection, after: int, limit: int) -> list[Ver
         " WHERE v.seq > ? ORDER BY v.seq LIMIT ?",
         (after, limit),
     )
-    return [Version._make((*row[:6], bytes(row[6]), owner_marks(row[7]))) for row in rows]
+    found: list[Version] = []
+    size = 0
+    for row in rows:
+        found.append(Version._make((*row[:6], bytes(row[6]), owner_marks(row[7]))))
+        size += len(found[-1].raw)
+        if size > BYTES:
+            break
+    return found
 
 
 def records(connection: sqlite3.Connection, after: tuple[str, str], limit: int) -> list[Record]:
@@ -67,11 +74,10 @@ def _settle(connection: sqlite3.Connection, extract: Extract, rid: int, one: Ver
     gone = one.action == "delete"
     (was_gone,) = connection.execute("SELECT deleted FROM resource WHERE rid = ?", (rid,)).fetchone()
     connection.execute(
-        "UPDATE resource SET version = ?, updated = ?, deleted = ?, seq = ?, owners = ? WHERE rid = ?",
-        (one.version, one.updated, gone, one.seq, " ".join(sorted(one.owners)), rid),
+        "UPDATE resource SET version = ?, updated = ?, deleted = ?, seq = ? WHERE rid = ?",
+        (one.version, one.updated, gone, one.seq, rid),
     )
-    connection.execute("DELETE FROM owner WHERE rid = ?", (rid,))
-    connection.executemany("INSERT INTO owner VALUES (?, ?, ?)", [(rid, mark, one.type) for mark in one.owners])
+    _own(connection, rid, one.type, one.owners)
     rows = None if gone else rows_of(one.type, extract(decode(one.raw)))
     for table, width in TABLES.items():
         connection.execute(f"DELETE FROM {table} WHERE rid = ?", (rid,))
@@ -81,6 +87,19 @@ def _settle(connection: sqlite3.Connection, extract: Extract, rid: int, one: Ver
     connection.execute(
         "INSERT INTO tally VALUES (?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", (one.type, bool(was_gone) - gone)
     )
+
+
+def _own(connection: sqlite3.Connection, rid: int, type: str, owners: frozenset[str]) -> None:
+    connection.execute("UPDATE resource SET owners = ? WHERE rid = ?", (" ".join(sorted(owners)), rid))
+    connection.execute("DELETE FROM owner WHERE rid = ?", (rid,))
+    connection.executemany("INSERT INTO owner VALUES (?, ?, ?)", [(rid, mark, type) for mark in owners])
+
+
+def adopt_owners(connection: sqlite3.Connection, owners: Mapping[tuple[str, str], frozenset[str]]) -> None:
+    """As `Movable.adopt_owners`, inside the writer's transaction."""
+    for name, marks in owners.items():
+        for (rid,) in connection.execute("SELECT rid FROM resource WHERE type = ? AND id = ?", name).fetchall():
+            _own(connection, rid, name[0], marks)
 
 
 def adopt_records(connection: sqlite3.Connection, moved: Sequence[Record]) -> None:

@@ -346,6 +346,10 @@ class SQLiteStore:
         extract = self.indexing.extract
         await self._writer.submit(lambda connection: moving.adopt(connection, self._counters, extract, versions))
 
+    async def adopt_owners(self, owners: Mapping[tuple[str, str], frozenset[str]]) -> None:
+        """See `app.store.moving`."""
+        await self._writer.submit(lambda connection: moving.adopt_owners(connection, owners))
+
     async def moment(self) -> AsyncIterator[tuple[int, list[Record]]]:
         """See `app.store.moving`. Holds a snapshot of its own, so the WAL grows while the caller works."""
         with translated():
