@@ -273,10 +273,10 @@ class Store(Protocol):
         """Current resources by type."""
 
     async def reindex(self, types: Sequence[str] = ()) -> int:
-        """Make index entries anew from the resources; the number done."""
+        """Make index entries anew from the resources, and what else `check` finds that can be made again; the number done."""
 
     async def reindex_only(self, references: Sequence[str]) -> None:
         """The same for these `Type/id`; what is not there or deleted is left out."""
 
     async def check(self) -> list[str]:
-        """Sentences on whatever does not agree (index entries, feed, references within the store); empty is good."""
+        """Sentences on whatever does not agree (index entries, versions, owner marks, feed, references within the store); empty is good."""

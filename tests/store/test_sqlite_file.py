@@ -11,11 +11,11 @@ from app.fhir.errors import NotFound, NotSupported, Unavailable
 from app.fhir.search.types import Plan
 from app.security.access import SYSTEM
 from app.store.open import open_store
-from app.store.protocol import Put
+from app.store.protocol import Delete, Put
 from app.store.sqlite import schema
 from app.store.sqlite.connection import PAGE_SIZE, connect
 from app.store.sqlite.store import SQLiteStore
-from tests.contract.builders import by_family, patient
+from tests.contract.builders import NORTH, by_family, patient
 from tests.support import open_test_store
 
 
@@ -167,6 +167,46 @@ async def test_check_finds_what_was_tampered_with(tmp_path: Path) -> None:
         assert word in findings
     assert await store.reindex() == 5
     assert "string index" not in " ".join(await store.check())
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("UPDATE resource SET updated = 5 WHERE rid = 1", "The versions of Patient/p do not agree with what is current."),
+        ("UPDATE resource SET deleted = 1 WHERE rid = 1", "The versions of Patient/p do not agree with what is current."),
+        ("UPDATE resource SET deleted = 0 WHERE rid = 2", "The versions of Patient/gone do not agree with what is current."),
+        ("UPDATE version SET type = 'Group' WHERE seq = 1", "The versions of Patient/p do not agree with what is current."),
+        ("UPDATE owner SET mark = 'RB2' WHERE rid = 1", "The owner marks of Patient/p do not agree."),
+        ("DELETE FROM owner WHERE rid = 2", "The owner marks of Patient/gone do not agree."),
+        ("UPDATE tally SET n = 9", "The count of Patient is wrong."),
+    ],
+)
+async def test_what_stands_beside_the_versions_is_checked_and_made_anew(tmp_path: Path, change: str, sentence: str) -> None:
+    store = await open_test_store(tmp_path)
+    for family in ("One", "Two"):
+        await store.commit(SYSTEM, [Put(patient(id, family), owners=frozenset({NORTH})) for id in ("p", "gone", "q")])
+    await store.commit(SYSTEM, [Delete("Patient", "gone")])
+    with sqlite3.connect(tmp_path / "store.db") as raw:
+        before = list(raw.iterdump())
+        raw.execute(change)
+    assert sentence in await store.check()
+    assert await store.reindex() == 2
+    assert await store.check() == []
+    with sqlite3.connect(tmp_path / "store.db") as raw:
+        assert sorted(raw.iterdump()) == sorted(before)
+    await store.close()
+
+
+async def test_a_feed_that_has_a_version_before_the_one_that_it_follows_is_told(tmp_path: Path) -> None:
+    store = await open_test_store(tmp_path)
+    for family in ("One", "Two"):
+        await store.commit(SYSTEM, [Put(patient("p", family))])
+    with sqlite3.connect(tmp_path / "store.db") as raw:
+        for number, seq in ((1, 3), (2, 1), (1, 2)):
+            raw.execute("UPDATE version SET seq = ? WHERE version = ?", (seq, number))
+        raw.execute("UPDATE resource SET seq = 1")
+    assert await store.check() == ["The feed has the versions of Patient/p in another order."]
     await store.close()
 
 

@@ -280,7 +280,7 @@ class MongoStore:
     async def reindex(self, types: Sequence[str] = ()) -> int:
         """See the protocol."""
         with translated():
-            return await upkeep.reindex(self._db, self.indexing.extract, types)
+            return await upkeep.reindex(self._db, self._transact, self.indexing.extract, types)
 
     async def reindex_only(self, references: Sequence[str]) -> None:
         """See the protocol."""

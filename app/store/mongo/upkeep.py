@@ -1,10 +1,11 @@
 """Scan, count, reindex, check: what keeps a store honest."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.asynchronous.database import AsyncDatabase
 
 from app.fhir.codec import decode
@@ -13,16 +14,22 @@ from app.security.access import Access
 from app.store.mongo.clauses import owned
 from app.store.mongo.conditions import all_of
 from app.store.mongo.search import STORED, stored
+from app.store.mongo.transaction import EMPTY
 from app.store.mongo.words import Document, words_of
+from app.store.moving import BYTES
 from app.store.protocol import Stored
 from app.store.rules import intact
 
 PAGE = 500
 MAX_FINDINGS = 1000
 INDEXED = ("k", "s", "d", "q", "c", "lo", "hi")
-_TO_INDEX = {"v": 1, "t": 1, "raw": 1}
+_TOLD = ("v", "u", "o", "n", "a", "t")
+_FACTS = dict.fromkeys(("r", "v", "u", "o", "n", "a", "t", "w"), 1)
+_TO_INDEX = _FACTS | {"raw": 1}
+_IN_ORDER = [("r", 1), ("v", 1)]
 
 Extract = Callable[[Mapping[str, Any]], Entries]
+Transact = Callable[[Callable[[AsyncClientSession], Awaitable[None]]], Awaitable[None]]
 
 
 def _living(types: Sequence[str]) -> Document:
@@ -34,12 +41,25 @@ async def scan(db: AsyncDatabase[Document], access: Access, types: Sequence[str]
     after = ""
     while True:
         where = all_of([{"_id": {"$gt": after}}, _living(types), owned(access)])
-        page = await db.resource.find(where, STORED).sort("_id", 1).hint("_id_").limit(PAGE).to_list()
+        page = await _page(db.resource.find(where, STORED))
+        if not page:
+            return
         for one in page:
             yield stored(one)
-        if len(page) < PAGE:
-            return
         after = page[-1]["_id"]
+
+
+async def _page(found: AsyncCursor[Document]) -> list[Document]:
+    """The next resources by name, no more than `PAGE` and about `BYTES`."""
+    page: list[Document] = []
+    size = 0
+    async with found.sort("_id", 1).hint("_id_").limit(PAGE) as cursor:
+        async for one in cursor:
+            page.append(one)
+            size += len(one["raw"])
+            if size > BYTES:
+                break
+    return page
 
 
 async def counts(db: AsyncDatabase[Document], access: Access) -> dict[str, int]:
@@ -51,16 +71,39 @@ async def counts(db: AsyncDatabase[Document], access: Access) -> dict[str, int]:
     return {type: number for type, number in found.items() if number}
 
 
-async def reindex(db: AsyncDatabase[Document], extract: Extract, types: Sequence[str]) -> int:
-    """Index everything anew, page by page. A resource that is written meanwhile was indexed by that."""
+async def reindex(db: AsyncDatabase[Document], transact: Transact, extract: Extract, types: Sequence[str]) -> int:
+    """Index everything anew, page by page, once it agrees with its versions. A resource that is written meanwhile was indexed by that."""
     done, after = 0, ""
     while True:
-        where = all_of([{"_id": {"$gt": after}}, _living(types)])
-        page = await db.resource.find(where, _TO_INDEX).sort("_id", 1).hint("_id_").limit(PAGE).to_list()
+        where = all_of([{"_id": {"$gt": after}}, {"t": {"$in": list(types)}} if types else {}])
+        page = await _page(db.resource.find(where, _TO_INDEX))
         if not page:
             return done
-        await _index_anew(db, extract, page)
-        done, after = done + len(page), page[-1]["_id"]
+        await _agree(db, transact, page)
+        done, after = done + await _index_anew(db, extract, page), page[-1]["_id"]
+
+
+async def _agree(db: AsyncDatabase[Document], transact: Transact, page: list[Document]) -> None:
+    place = {one["_id"]: number for number, one in enumerate(page)}
+    async for mine in _histories(db.version.find({"r": {"$in": list(place)}}, _FACTS).sort(_IN_ORDER)):
+        name = mine[0]["r"]
+        if not (_heads(page[place[name]], mine) and _owned_alike(page[place[name]], mine)):
+            await transact(lambda session, name=name: _mend(db, session, name))  # type: ignore[misc]
+            page[place[name]] = await db.resource.find_one({"_id": name}, _TO_INDEX) or page[place[name]]
+
+
+async def _mend(db: AsyncDatabase[Document], session: AsyncClientSession, name: str) -> None:
+    """Make the current document say what its versions say, and these have its owner marks. Which bytes are right is not for us to know."""
+    one = await db.resource.find_one({"_id": name}, _TO_INDEX, session=session)
+    mine = await db.version.find({"r": name}, _FACTS, session=session).sort("v", 1).to_list()
+    if one is None or not mine:
+        return
+    told = _told(mine)
+    if one["v"] == told["v"] and bool(one["raw"]) == ("t" in told):
+        change = {"$set": told} if "t" in told else {"$set": told | EMPTY, "$unset": {"t": ""}}
+        await db.resource.update_one({"_id": name}, change, session=session)
+    marks = {"w": one["w"], "t": name.partition("/")[0]}
+    await db.version.update_many({"r": name}, {"$set": marks}, session=session)
 
 
 async def reindex_only(db: AsyncDatabase[Document], extract: Extract, references: Sequence[str]) -> None:
@@ -70,14 +113,17 @@ async def reindex_only(db: AsyncDatabase[Document], extract: Extract, references
         await _index_anew(db, extract, await db.resource.find(where, _TO_INDEX).to_list())
 
 
-async def _index_anew(db: AsyncDatabase[Document], extract: Extract, page: Sequence[Document]) -> None:
+async def _index_anew(db: AsyncDatabase[Document], extract: Extract, page: Sequence[Document]) -> int:
+    """How many of `page` live."""
+    living = [one for one in page if "t" in one]
     changes = [
         UpdateOne({"_id": one["_id"], "v": one["v"]}, {"$set": words_of(one["t"], extract(decode(one["raw"])))})
-        for one in page
+        for one in living
         if _intact(one["_id"], one)  # the others are no worse for one that is not; the check tells
     ]
     if changes:
         await db.resource.bulk_write(changes, ordered=False)
+    return len(living)
 
 
 async def check(db: AsyncDatabase[Document], session: AsyncClientSession, extract: Extract) -> list[str]:
@@ -93,14 +139,8 @@ async def check(db: AsyncDatabase[Document], session: AsyncClientSession, extrac
 async def _findings(db: AsyncDatabase[Document], session: AsyncClientSession, extract: Extract) -> AsyncIterator[str]:
     async for finding in _feed(db, session):
         yield finding
-    async for one in db.version.find({"a": {"$ne": "delete"}}, {"r": 1, "v": 1, "raw": 1}, session=session):
-        if not _intact(one["r"], one):
-            yield f"Version {one['v']} of {one['r']} is damaged; restore it from a backup."
-    async for finding in _versions(db, session):
+    async for finding in _resources(db, session, extract):
         yield finding
-    async for one in db.resource.find({}, session=session):
-        for finding in _index(one, extract):
-            yield finding
     async for finding in _references(db, session):
         yield finding
 
@@ -120,29 +160,79 @@ async def _feed(db: AsyncDatabase[Document], session: AsyncClientSession) -> Asy
             yield f"The consumer '{one['_id'].partition(chr(31))[2]}' has read beyond the end of the feed."
 
 
-async def _versions(db: AsyncDatabase[Document], session: AsyncClientSession) -> AsyncIterator[str]:
+async def _resources(db: AsyncDatabase[Document], session: AsyncClientSession, extract: Extract) -> AsyncIterator[str]:
     # Both collections in the order of names, side by side, so that neither has to fit in memory.
-    order = {"$sort": {"_id": 1}}
-    group: Document = {"_id": "$r", "number": {"$sum": 1}, "last": {"$max": "$v"}}
-    grouped = await db.version.aggregate([{"$group": group}, order], session=session, allowDiskUse=True)
-    resources = db.resource.find({}, {"k": 0, "s": 0, "d": 0, "q": 0, "c": 0}, session=session).sort("_id", 1)
-    told = await anext(grouped, None)
-    async for one in resources:
-        while told is not None and told["_id"] < one["_id"]:
-            yield f"{told['_id']} has versions but is not there."
-            told = await anext(grouped, None)
-        mine = told if told is not None and told["_id"] == one["_id"] else None
-        if mine is not None:
-            told = await anext(grouped, None)
-        last = await db.version.find_one({"r": one["_id"], "v": one["v"]}, session=session)
-        agrees = mine is not None and mine["number"] == mine["last"] == one["v"]
-        if not agrees or last is None or last["raw"] != one["raw"] or (last["a"] == "delete") == ("t" in one):
-            yield f"The versions of {one['_id']} do not agree with what is current."
-        elif last["w"] != one["w"]:
-            yield f"The owner marks of {one['_id']} do not agree."
-    while told is not None:
-        yield f"{told['_id']} has versions but is not there."
-        told = await anext(grouped, None)
+    histories = _histories(db.version.find({}, session=session).sort(_IN_ORDER).hint("instance"))
+    ahead = await anext(histories, None)
+    async for one in db.resource.find({}, session=session).sort("_id", 1):
+        while ahead is not None and ahead[0]["r"] < one["_id"]:
+            for finding in _alone(ahead):
+                yield finding
+            ahead = await anext(histories, None)
+        mine: list[Document] = []
+        if ahead is not None and ahead[0]["r"] == one["_id"]:
+            mine, ahead = ahead, await anext(histories, None)
+        for finding in (*_history(one, mine), *_index(one, extract)):
+            yield finding
+    while ahead is not None:
+        for finding in _alone(ahead):
+            yield finding
+        ahead = await anext(histories, None)
+
+
+async def _histories(found: AsyncCursor[Document]) -> AsyncIterator[list[Document]]:
+    """The versions of each resource, from versions in the order of names and numbers. Only the last brings its bytes, if they were asked for."""
+    mine: list[Document] = []
+    async for one in found:
+        if mine and mine[0]["r"] != one["r"]:
+            yield mine
+            mine = []
+        if mine:
+            mine[-1].pop("raw", None)
+        one["spoilt"] = "raw" in one and one["a"] != "delete" and not _intact(one["r"], one)
+        mine.append(one)
+    if mine:
+        yield mine
+
+
+def _history(one: Document, mine: Sequence[Document]) -> Iterator[str]:
+    yield from _spoilt(mine)
+    if not (_heads(one, mine) and len(mine) == one["v"] and mine[-1]["raw"] == one["raw"]):
+        yield f"The versions of {one['_id']} do not agree with what is current."
+    elif not _owned_alike(one, mine):
+        yield f"The owner marks of {one['_id']} do not agree."
+    numbers = [version["seq"] for version in mine if "seq" in version]
+    if numbers != sorted(numbers):
+        yield f"The feed has the versions of {one['_id']} in another order."
+
+
+def _alone(mine: Sequence[Document]) -> Iterator[str]:
+    yield from _spoilt(mine)
+    yield f"{mine[0]['r']} has versions but is not there."
+
+
+def _spoilt(mine: Sequence[Document]) -> Iterator[str]:
+    for version in mine:
+        if version["spoilt"]:
+            yield f"Version {version['v']} of {version['r']} is damaged; restore it from a backup."
+
+
+def _heads(one: Document, mine: Sequence[Document]) -> bool:
+    """Whether the current document says what its versions say, and these say whose they are."""
+    type = one["_id"].partition("/")[0]
+    alike = all(version["t"] == type for version in mine)
+    return bool(mine) and alike and {name: one[name] for name in _TOLD if name in one} == _told(mine)
+
+
+def _told(mine: Sequence[Document]) -> Document:
+    last = mine[-1]
+    told = {"v": last["v"], "u": last["u"], "o": last["o"], "n": mine[0]["o"], "a": last["a"]}
+    return told if last["a"] == "delete" else told | {"t": last["r"].partition("/")[0]}
+
+
+def _owned_alike(one: Document, mine: Sequence[Document]) -> bool:
+    """Whether all versions have the resource's marks."""
+    return all(version["w"] == one["w"] for version in mine)
 
 
 def _intact(name: str, one: Document) -> bool:

@@ -77,7 +77,7 @@ def _settle(connection: sqlite3.Connection, extract: Extract, rid: int, one: Ver
         "UPDATE resource SET version = ?, updated = ?, deleted = ?, seq = ? WHERE rid = ?",
         (one.version, one.updated, gone, one.seq, rid),
     )
-    _own(connection, rid, one.type, one.owners)
+    own(connection, rid, one.type, one.owners)
     rows = None if gone else rows_of(one.type, extract(decode(one.raw)))
     for table, width in TABLES.items():
         connection.execute(f"DELETE FROM {table} WHERE rid = ?", (rid,))
@@ -89,7 +89,8 @@ def _settle(connection: sqlite3.Connection, extract: Extract, rid: int, one: Ver
     )
 
 
-def _own(connection: sqlite3.Connection, rid: int, type: str, owners: frozenset[str]) -> None:
+def own(connection: sqlite3.Connection, rid: int, type: str, owners: frozenset[str]) -> None:
+    """Write the owner marks of a resource."""
     connection.execute("UPDATE resource SET owners = ? WHERE rid = ?", (" ".join(sorted(owners)), rid))
     connection.execute("DELETE FROM owner WHERE rid = ?", (rid,))
     connection.executemany("INSERT INTO owner VALUES (?, ?, ?)", [(rid, mark, type) for mark in owners])
@@ -99,7 +100,7 @@ def adopt_owners(connection: sqlite3.Connection, owners: Mapping[tuple[str, str]
     """As `Movable.adopt_owners`, inside the writer's transaction."""
     for name, marks in owners.items():
         for (rid,) in connection.execute("SELECT rid FROM resource WHERE type = ? AND id = ?", name).fetchall():
-            _own(connection, rid, name[0], marks)
+            own(connection, rid, name[0], marks)
 
 
 def adopt_records(connection: sqlite3.Connection, moved: Sequence[Record]) -> None:

@@ -320,10 +320,13 @@ class SQLiteStore:
             def work(connection: sqlite3.Connection, after: int = after) -> tuple[int, int]:
                 return upkeep.reindex(connection, extract, types, after)
 
-            number, after = await self._writer.submit(work)
-            if not number:
-                return done
-            done += number
+            number, last = await self._writer.submit(work)
+            if last == after:
+                break
+            done, after = done + number, last
+        if not types:
+            await self._writer.submit(upkeep.count_anew)
+        return done
 
     async def reindex_only(self, references: Sequence[str]) -> None:
         """See the protocol."""

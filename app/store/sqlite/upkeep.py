@@ -1,19 +1,22 @@
 """Scan, count, reindex, check: what keeps a store honest."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.fhir.codec import decode
 from app.fhir.search.types import Entries
 from app.security.access import Access
 from app.store.meaning import LOGICAL
+from app.store.moving import BYTES
 from app.store.protocol import Stored
 from app.store.rules import intact
 from app.store.sqlite.clauses import Clauses
 from app.store.sqlite.conditions import all_of
+from app.store.sqlite.moving import own
 from app.store.sqlite.rows import TABLES, Row, rows_of
-from app.store.sqlite.search import STORED, stored
+from app.store.sqlite.search import STORED, owner_marks, stored
 
 PAGE = 500
 MAX_FINDINGS = 1000
@@ -25,7 +28,7 @@ FROM resource r CROSS JOIN version v ON v.seq = r.seq WHERE r.deleted = 0"""
 
 
 def scan(connection: sqlite3.Connection, access: Access, types: Sequence[str], after: int) -> list[tuple[int, Stored]]:
-    """The next `PAGE` current resources with their `rid`."""
+    """The next current resources with their `rid`, no more than `PAGE` and about `BYTES`."""
     owned = all_of(Clauses(access).owned("r.rid"))
     kind = f" AND r.type IN ({', '.join('?' * len(types))})" if types else ""
     rows = connection.execute(
@@ -33,7 +36,14 @@ def scan(connection: sqlite3.Connection, access: Access, types: Sequence[str], a
         f" WHERE r.rid > ? AND r.deleted = 0{kind} AND {owned.text} ORDER BY r.rid LIMIT ?",
         (after, *types, *owned.values, PAGE),
     )
-    return [(row[0], stored(row[1:])) for row in rows]
+    found: list[tuple[int, Stored]] = []
+    size = 0
+    for row in rows:
+        found.append((row[0], stored(row[1:])))
+        size += len(found[-1][1].raw)
+        if size > BYTES:
+            break
+    return found
 
 
 def counts(connection: sqlite3.Connection, access: Access) -> dict[str, int]:
@@ -49,11 +59,53 @@ def counts(connection: sqlite3.Connection, access: Access) -> dict[str, int]:
 
 
 def reindex(connection: sqlite3.Connection, extract: Extract, types: Sequence[str], after: int) -> tuple[int, int]:
-    """Index the next `PAGE` resources anew; how many, and the last `rid`."""
+    """Index the next `PAGE` resources anew, once they agree with their versions; how many, and the last `rid`, which is `after` at the end."""
     kind = f" AND r.type IN ({', '.join('?' * len(types))})" if types else ""
-    rows = connection.execute(f"{_LIVING} AND r.rid > ?{kind} ORDER BY r.rid LIMIT ?", (after, *types, PAGE)).fetchall()
-    _index_anew(connection, extract, rows)
-    return len(rows), rows[-1][0] if rows else after
+    page = f"SELECT max(rid) FROM (SELECT r.rid FROM resource r WHERE r.rid > ?{kind} ORDER BY r.rid LIMIT ?)"
+    (last,) = connection.execute(page, (after, *types, PAGE)).fetchone()
+    if last is None:
+        return 0, after
+    _mend(connection, after, last)
+    rows = connection.execute(f"{_LIVING} AND r.rid > ? AND r.rid <= ?{kind} ORDER BY r.rid", (after, last, *types))
+    return _index_anew(connection, extract, rows), last
+
+
+def _mend(connection: sqlite3.Connection, after: int, last: int) -> None:
+    """Make what stands beside the versions anew. Which bytes are right is not for us to know."""
+    wrong = """FROM version v WHERE v.seq = resource.seq AND v.rid = resource.rid AND v.version = resource.version
+        AND resource.rid > ? AND resource.rid <= ? AND (v.action = 'delete') = (length(v.raw) = 0)"""
+    connection.execute(
+        f"UPDATE resource SET updated = v.updated, deleted = (v.action = 'delete') {wrong}"
+        " AND (resource.updated <> v.updated OR resource.deleted <> (v.action = 'delete'))",
+        (after, last),
+    )
+    connection.execute(
+        "UPDATE version SET type = r.type, id = r.id FROM resource r WHERE r.rid = version.rid AND r.rid > ? AND r.rid <= ?"
+        " AND (r.type <> version.type OR r.id <> version.id)",
+        (after, last),
+    )
+    for table in TABLES:
+        connection.execute(
+            f"DELETE FROM {table} WHERE rid IN (SELECT rid FROM resource WHERE deleted = 1 AND rid > ? AND rid <= ?)",
+            (after, last),
+        )
+    for rid, type, _, owners in list(_owned_otherwise(connection, after, last)):
+        own(connection, rid, type, owner_marks(owners))
+
+
+def count_anew(connection: sqlite3.Connection) -> None:
+    """Count the living resources of each type."""
+    connection.execute("DELETE FROM tally")
+    connection.execute("INSERT INTO tally SELECT type, count(*) FROM resource WHERE deleted = 0 GROUP BY type")
+
+
+def _owned_otherwise(connection: sqlite3.Connection, after: int, last: int) -> Iterator[Row]:
+    """`rid, type, id, owners` of resources whose rows in the table of owners say something else."""
+    marks = "(SELECT group_concat(mark, ' ') FROM owner o WHERE o.rid = r.rid)"
+    rows = connection.execute(
+        f"SELECT r.rid, r.type, r.id, r.owners, {marks} FROM resource r WHERE r.rid > ? AND r.rid <= ?", (after, last)
+    )
+    return (row[:4] for row in rows if owner_marks(row[3]) != owner_marks(row[4] or ""))
 
 
 def reindex_only(connection: sqlite3.Connection, extract: Extract, references: Sequence[str]) -> None:
@@ -63,8 +115,10 @@ def reindex_only(connection: sqlite3.Connection, extract: Extract, references: S
         _index_anew(connection, extract, connection.execute(f"{_LIVING} AND r.type = ? AND r.id = ?", (type, id)).fetchall())
 
 
-def _index_anew(connection: sqlite3.Connection, extract: Extract, rows: Sequence[Row]) -> None:
-    for rid, type, id, version, raw in rows:
+def _index_anew(connection: sqlite3.Connection, extract: Extract, rows: Iterable[Row]) -> int:
+    """How many `rows` there were."""
+    number = 0
+    for number, (rid, type, id, version, raw) in enumerate(rows, 1):  # noqa: B007
         if not intact(raw, type, id, version):
             continue  # the others are no worse for it; the check tells
         made = rows_of(type, extract(decode(raw)))
@@ -73,6 +127,7 @@ def _index_anew(connection: sqlite3.Connection, extract: Extract, rows: Sequence
             connection.executemany(
                 f"INSERT INTO {table} VALUES (?{', ?' * width})", [(rid, *row) for row in getattr(made, table)]
             )
+    return number
 
 
 def check(connection: sqlite3.Connection, extract: Extract) -> list[str]:
@@ -118,18 +173,22 @@ def _bytes(connection: sqlite3.Connection) -> Iterator[str]:
 
 def _versions(connection: sqlite3.Connection) -> Iterator[str]:
     sql = """SELECT r.type, r.id FROM resource r LEFT JOIN version v ON v.seq = r.seq
-    WHERE v.seq IS NULL OR v.rid <> r.rid OR v.version <> r.version OR (v.action = 'delete') <> r.deleted
-    OR r.version <> (SELECT count(*) FROM version w WHERE w.rid = r.rid)"""
+    WHERE v.seq IS NULL OR v.rid <> r.rid OR v.version <> r.version OR v.updated <> r.updated OR (v.action = 'delete') <> r.deleted
+    OR r.version <> (SELECT count(*) FROM version w WHERE w.rid = r.rid AND w.type = r.type AND w.id = r.id)"""
     for type, id in connection.execute(sql):
         yield f"The versions of {type}/{id} do not agree with what is current."
+    sql = "SELECT DISTINCT v.type, v.id FROM version v WHERE NOT EXISTS (SELECT 1 FROM resource r WHERE r.rid = v.rid)"
+    for type, id in connection.execute(sql):
+        yield f"{type}/{id} has versions but is not there."
+    sql = """SELECT DISTINCT v.type, v.id FROM version v CROSS JOIN version w
+    ON w.rid = v.rid AND w.version = v.version + 1 WHERE w.seq < v.seq"""
+    for type, id in connection.execute(sql):
+        yield f"The feed has the versions of {type}/{id} in another order."
     sql = """SELECT t.type FROM tally t WHERE t.n <> (SELECT count(*) FROM resource r WHERE r.type = t.type AND r.deleted = 0)"""
     for (type,) in connection.execute(sql):
         yield f"The count of {type} is wrong."
-    for type, id, owners, marks in connection.execute(
-        "SELECT r.type, r.id, r.owners, (SELECT group_concat(mark, ' ') FROM owner o WHERE o.rid = r.rid) FROM resource r"
-    ):
-        if set(owners.split()) != set((marks or "").split()):
-            yield f"The owner marks of {type}/{id} do not agree."
+    for _, type, id, _ in _owned_otherwise(connection, 0, sys.maxsize):
+        yield f"The owner marks of {type}/{id} do not agree."
 
 
 def _index(connection: sqlite3.Connection, extract: Extract) -> Iterator[str]:
