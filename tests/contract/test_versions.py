@@ -200,3 +200,13 @@ async def test_system_history_has_all_types_newest_first(store: Store) -> None:
     await put(store, patient("a"))
     await put(store, {"resourceType": "Organization", "id": "o", "name": "x"})
     assert [stored.reference for stored in (await store.history(SYSTEM)).matches] == ["Organization/o", "Patient/a"]
+
+
+async def test_large_resources_are_walked_in_smaller_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("sqlite", "mongo"):
+        monkeypatch.setattr(f"app.store.{kind}.upkeep.BYTES", 1000)
+    await store.commit(SYSTEM, [Put(patient(f"p{n}", "x" * 400)) for n in range(11)])
+    await store.commit(SYSTEM, [Delete("Patient", "p3")])
+    assert len([one async for one in store.scan(SYSTEM)]) == 10
+    assert await store.reindex() == 10
+    assert await store.check() == []
