@@ -14,6 +14,7 @@ from app.api.types import known
 from app.content import PROFILES, TERMINOLOGY
 from app.fhir.definitions import r4
 from app.fhir.errors import BadRequest, Issue, operation_outcome
+from app.fhir.numbers import whole_number
 from app.fhir.operations import Operation, OperationRequest
 from app.fhir.packages import load
 from app.fhir.search.query import parse
@@ -119,12 +120,14 @@ async def _everything(store: Store, access: Access, request: OperationRequest) -
     types = [
         t for t in sorted(r4().compartments["Patient"]) if t in (wanted or (t,)) and t != "Patient" and permits(access, t, "s")
     ]
-    count = min(int(request.value("_count") or PAGE), PAGE)
+    count = min(request.value("_count") or PAGE, PAGE)
+    if count < 0:
+        raise BadRequest(f"_count={count}: it cannot be less than 0.", expression="Parameters.parameter")
     position, _, cursor = str(request.value("_cursor") or "0.").partition(".")
-    if not position.isdigit():
+    index = whole_number(position)
+    if index is None:
         raise BadRequest("This _cursor is not one that this server gave.")
     found: list[Stored] = []
-    index = int(position)
     patient = await store.read(access, "Patient", request.id)
     if index == 0 and not cursor and (not wanted or "Patient" in wanted):
         found.append(patient)

@@ -107,15 +107,21 @@ class Operation:
         return self.checked({"resourceType": "Parameters", "parameter": given})
 
     def checked(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The same, after a check of names and of how often each may come. Raises BadRequest."""
+        """The same, after a check of names, of what each may be and how often it may come. Raises BadRequest."""
         inputs = self._inputs()
         entries = parameters.get("parameter") or []
+        if not _objects(entries):
+            raise BadRequest("Parameters.parameter must be an array of objects.", expression="Parameters.parameter")
         counts: dict[str, int] = {}
         for index, entry in enumerate(entries):
             name = str(entry.get("name"))
             counts[name] = counts.get(name, 0) + 1
+            at = f"Parameters.parameter[{index}]"
             if name not in inputs:
-                raise BadRequest(f"${self.name} has no parameter '{name}'.", expression=f"Parameters.parameter[{index}].name")
+                raise BadRequest(f"${self.name} has no parameter '{name}'.", expression=f"{at}.name")
+            type_ = str(inputs[name].get("type", ""))
+            if not _is(type_, _value(entry)):
+                raise BadRequest(f"The parameter '{name}' of ${self.name} is not {type_ or 'a list of parts'}.", expression=at)
         for name, declared in inputs.items():
             most = str(declared.get("max", "*"))
             if counts.get(name, 0) < int(declared.get("min", 0)):
@@ -136,6 +142,24 @@ def _value(entry: Mapping[str, Any]) -> Any:
 
 
 _TEXT = {"string", "code", "uri", "url", "canonical", "id", "date", "dateTime", "instant", "time", "oid", "uuid", "markdown"}
+_WHOLE = {"integer", "positiveInt", "unsignedInt"}
+
+
+def _objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def _is(type_: str, value: Any) -> bool:
+    """Whether a value can be of that type at all: a handler that asked for a number gets a number. `code` may come as `valueString`."""
+    if not type_:
+        return _objects(value)
+    if type_ == "boolean":
+        return isinstance(value, bool)
+    if type_ in _WHOLE:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if type_ == "decimal":
+        return isinstance(value, int | Decimal) and not isinstance(value, bool)
+    return type_ == "Any" or isinstance(value, str if type_ in _TEXT else dict)
 
 
 def _primitive(name: str, type_: str, text: str) -> dict[str, Any]:
@@ -148,7 +172,7 @@ def _primitive(name: str, type_: str, text: str) -> dict[str, Any]:
     if type_ == "boolean" and text in ("true", "false"):
         return {key: text == "true"}
     try:
-        if type_ in ("integer", "positiveInt", "unsignedInt"):
+        if type_ in _WHOLE:
             return {key: int(text)}
         if type_ == "decimal":
             return {key: Decimal(text)}

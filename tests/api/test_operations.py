@@ -107,3 +107,29 @@ async def test_writes_are_held_to_the_invariants(fhir: httpx.AsyncClient) -> Non
     assert refused.status_code == 400
     assert refused.json()["issue"][0]["expression"] == ["Patient.contact[0]"]
     assert (await fhir.post("/Patient", json=patient())).status_code == 201  # a narrative is advised, not required
+
+
+async def test_parameters_that_are_not_what_they_are_declared_to_be(fhir: httpx.AsyncClient) -> None:
+    await fhir.put("/Patient/a", json=patient(id="a"))
+    for query in ("_count=-5", "_cursor=²."):
+        assert (await fhir.get(f"/Patient/a/$everything?{query}")).status_code == 400, query
+    for parameter in (
+        "x",
+        ["x"],
+        {"name": "_count", "valueInteger": 3},
+        [{"name": "_count", "valueInteger": -3}],
+        [{"name": "_count", "valueString": "x"}],
+        [{"name": "_count", "valueBoolean": True}],
+        [{"name": "_type"}],
+        [{"name": "_since", "resource": patient()}],
+    ):
+        for operation in ("Patient/a/$everything", "Patient/$validate", "Questionnaire/$populate"):
+            refused = await fhir.post(f"/{operation}", json={"resourceType": "Parameters", "parameter": parameter})
+            assert refused.status_code == 400, (operation, parameter, refused.text)
+    for parameter in (
+        [{"name": "context", "part": ["x"]}],
+        [{"name": "context", "valueString": "x"}],
+        [{"name": "local", "valueCode": "x"}],
+    ):
+        refused = await fhir.post("/Questionnaire/$populate", json={"resourceType": "Parameters", "parameter": parameter})
+        assert refused.status_code == 400, refused.text
