@@ -28,6 +28,7 @@ from app.fhir.errors import (
     Unavailable,
     UnsupportedMedia,
 )
+from app.fhir.numbers import whole_number
 from app.logs import logger
 from app.security.access import PUBLIC, Access
 
@@ -110,7 +111,7 @@ class Call:
         """The whole body. Raises TooLarge, BodyTimeout, UnsupportedMedia."""
         most = self.context.max_body
         declared = self.header("content-length")
-        if declared is not None and declared.isdigit() and int(declared) > most:
+        if declared is not None and (whole_number(declared, 18) or 0) > most:
             raise TooLarge(f"The body has {declared} bytes; this server takes at most {most} in one request.")
         chunks: list[bytes] = []
         size = 0

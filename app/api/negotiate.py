@@ -139,8 +139,7 @@ def not_modified(version: int, updated: int, if_none_match: str | None, if_modif
         return "*" in tags or str(version) in tags
     if if_modified_since is not None:
         try:
-            since = parsedate_to_datetime(if_modified_since)
-        except ValueError:
+            return updated // 1_000_000 <= int(parsedate_to_datetime(if_modified_since).timestamp())
+        except (ValueError, OverflowError):
             return False
-        return updated // 1_000_000 <= int(since.timestamp())
     return False

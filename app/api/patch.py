@@ -5,7 +5,6 @@ patch can ask what is there (`test`, `where`).
 """
 
 import base64
-import binascii
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -53,9 +52,10 @@ def change_in(resource: Mapping[str, Any]) -> Change:
             f"A Binary that patches has the contentType {JSON_PATCH} or {XML_PATCH}.", expression="contentType"
         )
     try:
-        return change_of(media, base64.b64decode(str(resource.get("data", "")), validate=True))
-    except binascii.Error:
+        raw = base64.b64decode(str(resource.get("data", "")), validate=True)
+    except ValueError:
         raise BadRequest("The data of the Binary is not base64.", expression="data") from None
+    return change_of(media, raw)
 
 
 def changed(stored: Stored, change: Change) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from app.api.respond import Reply, represent, version_headers
 from app.api.subset import options, subset
 from app.api.types import known
 from app.fhir.errors import BadRequest, NotFound
+from app.fhir.numbers import whole_number
 from app.fhir.search.query import parse
 from app.security.scopes import permits, require
 from app.store.protocol import Found, Stored
@@ -26,9 +27,10 @@ async def vread(call: Call) -> Reply:
     """One version."""
     type, version = known(call.path["type"]), call.path["version"]
     require(call.access, type, "r")
-    if not version.isdigit() or len(version) > 18:
+    number = whole_number(version, 18)
+    if number is None:
         raise NotFound(f"There is no version {version[:40]} of {type}/{call.path['id'][:64]}.")
-    return _resource(call, await call.context.store.vread(call.access, type, call.path["id"], int(version)))
+    return _resource(call, await call.context.store.vread(call.access, type, call.path["id"], number))
 
 
 def _resource(call: Call, stored: Stored) -> Reply:
@@ -76,9 +78,10 @@ async def _history(call: Call, path: str, type: str | None = None, id: str | Non
 def _number(text: str | None, default: int) -> int:
     if text is None:
         return default
-    if not text.isdigit():
+    number = whole_number(text)
+    if number is None:
         raise BadRequest(f"_count={text[:40]}: a whole number was expected.")
-    return max(1, min(int(text[:9]), 1000))
+    return max(1, min(number, 1000))
 
 
 def _instant(text: str) -> int:

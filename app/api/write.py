@@ -31,7 +31,7 @@ def checked_id(id: Any, where: str = "id") -> str:
     """An id that FHIR allows and that is no NHS number: ids land in logs and URLs. Raises BadRequest."""
     if not isinstance(id, str) or not _ID.fullmatch(id):
         raise BadRequest("An id has 1 to 64 characters: letters, digits, '-' and '.'.", expression=where)
-    if id.isdigit() and valid_nhs_number(id):
+    if valid_nhs_number(id):
         raise BadRequest(
             "This id is a valid NHS number. Ids show in URLs and logs: choose one that says nothing of the person.",
             expression=where,

@@ -195,3 +195,8 @@ async def test_anothers_resource_is_not_there_to_be_patched(secured: httpx.Async
         assert (await secured.patch("/Patient/a", json=body, headers=headers)).status_code == 404
     assert (await secured.patch("/Patient?active=true", json=body, headers=other | JSON)).status_code == 404
     assert (await secured.patch("/Patient/a", json=body, headers=mine | JSON)).status_code == 200
+
+
+async def test_data_that_is_no_base64_is_refused(born: httpx.AsyncClient) -> None:
+    entries = [entry("PATCH", "Patient/a", {**binary(), "data": data}) for data in ("ü", "e", "e A")]
+    assert statuses(await born.post("", json=bundle("batch", *entries))) == ["400"] * 3

@@ -35,7 +35,8 @@ async def test_conditional_read(child: httpx.AsyncClient) -> None:
         "/Patient/a", headers={"if-none-match": 'W/"9"', "if-modified-since": read.headers["last-modified"]}
     )
     assert changed.status_code == 200
-    assert (await child.get("/Patient/a", headers={"if-modified-since": "not a date"})).status_code == 200
+    for date in ("not a date", "1 Jan 99999999999999999999 00:00:00 GMT"):
+        assert (await child.get("/Patient/a", headers={"if-modified-since": date})).status_code == 200
 
 
 async def test_head_sends_headers_alone(child: httpx.AsyncClient) -> None:
@@ -90,7 +91,10 @@ async def test_history_newest_first_with_deletions(child: httpx.AsyncClient) -> 
     assert "resource" not in bundle["entry"][0] and bundle["entry"][1]["resource"]["meta"]["versionId"] == "2"
     assert (await child.get("/Patient/a/_history/3")).status_code == 410
     assert (await child.get("/Patient/a/_history/99")).status_code == 404
-    assert (await child.get("/Patient/a/_history/x")).status_code == 404
+    for version in ("x", "²", "9" * 19):
+        assert (await child.get(f"/Patient/a/_history/{version}")).status_code == 404
+    for count in ("x", "²", "-1"):
+        assert (await child.get(f"/Patient/a/_history?_count={count}")).status_code == 400
     assert (await child.get("/Patient/never/_history")).status_code == 404
 
 

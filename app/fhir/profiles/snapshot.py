@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from app.fhir.definitions import r4
+from app.fhir.numbers import whole_number
 from app.fhir.profiles.definition import Definition, base
 
 Resource = Mapping[str, Any]
@@ -169,7 +170,7 @@ def _slice_of(node: Definition, name: str) -> Definition:
 
 def _merge(node: Definition, element: Resource) -> None:
     most = element.get("max", "*")
-    if most != "*" and not (most.isascii() and most.isdigit()):
+    if most != "*" and whole_number(most, 18) is None:
         raise Misfit(f"'{most[:20]}' is no maximum: it must be a number or *")
     for key in _SET:
         if key in element:

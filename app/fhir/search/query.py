@@ -11,6 +11,7 @@ from typing import Literal, cast, get_args
 
 from app.fhir.definitions import r4
 from app.fhir.errors import BadRequest, NotSupported, TooCostly
+from app.fhir.numbers import whole_number
 from app.fhir.search.clauses import MAX_CHAIN, Clauses, Unknown, ValueSets
 from app.fhir.search.parameters import SearchParameters, default
 from app.fhir.search.types import Clause, Include, Param, Plan, SortKey
@@ -120,9 +121,9 @@ class _Parser:
     # ---- result parameters
 
     def count(self, name: str, value: str) -> None:
-        if not value.isascii() or not value.isdigit() or len(value) > 9:
+        number = whole_number(value)
+        if number is None:
             raise BadRequest(f"{name}: '{value[:40]}' is not a number of 0 or more")
-        number = int(value)
         if number == 0:
             self.result = replace(self.result, count=0, summary="count")
         else:

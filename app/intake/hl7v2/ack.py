@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from app import clock, ids
+from app.fhir.numbers import whole_number
 from app.intake.hl7v2.er7 import Message
 
 Mode = Literal["auto", "original", "enhanced"]
@@ -110,8 +111,8 @@ def build(
 
 
 def _at_least(version: str, floor: tuple[int, int]) -> bool:
-    parts = version.split("^")[0].split(".")
-    return len(parts) > 1 and parts[0].isdigit() and parts[1].isdigit() and (int(parts[0]), int(parts[1])) >= floor
+    major, minor = (whole_number(part) for part in [*version.split("^")[0].split("."), ""][:2])
+    return major is not None and minor is not None and (major, minor) >= floor
 
 
 def _location(where: str) -> list[str]:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from app.fhir.errors import Malformed
+from app.fhir.numbers import whole_number
 from app.intake.hl7v2.charset import decode
 
 NULL = '""'
@@ -241,7 +242,8 @@ class Message:
         if plain is not None:
             return plain
         if body.startswith(".sp"):
-            return "\n" * (int(body[3:]) if body[3:].isdigit() and len(body) < 6 else 1)
+            lines = whole_number(body[3:], 2)
+            return "\n" * (1 if lines is None else lines)
         if body[:1] == "X" and len(body) > 1 and len(body) % 2 == 1 and re.fullmatch("[0-9A-Fa-f]+", body[1:]):
             data = bytes.fromhex(body[1:])
             try:

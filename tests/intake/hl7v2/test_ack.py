@@ -4,6 +4,7 @@ import pytest
 
 from app.intake.hl7v2 import ack, er7
 from app.intake.hl7v2.ack import Problem
+from tests.intake.hl7v2.conftest import Send
 from tests.intake.hl7v2.messages import message, msh, pid
 
 PROBLEM = Problem("This is no date", "PID[1]-7", ack.DATA_TYPE)
@@ -78,3 +79,8 @@ def test_bytes_without_a_header_get_an_answer_too() -> None:
 def test_msh_15_says_which_answers_are_wanted(condition: str, accepted: bool, failed: bool) -> None:
     parsed = er7.parse(msh(f15=condition).encode())
     assert (ack.wanted(parsed, "accept"), ack.wanted(parsed, "reject")) == (accepted, failed)
+
+
+@pytest.mark.parametrize("version", ["2.²", "².5", "2." + "9" * 5000, "2", "."])
+async def test_a_version_that_is_no_number_is_answered(send: Send, version: str) -> None:
+    assert (await send(message("A01", pid(), version=version)))["MSA-1"] in ("AA", "AR")

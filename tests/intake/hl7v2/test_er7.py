@@ -87,6 +87,8 @@ def test_empty_and_delete_are_told_apart() -> None:
         ("C:\\temp", "C:\\temp"),
         ("\\Zlocal\\", "\\Zlocal\\"),
         ("\\X0\\", "\\X0\\"),
+        ("\\.sp2\\", "\n\n"),
+        ("\\.sp²\\", "\n"),
     ],
 )
 def test_escapes_are_read_once_and_unknown_ones_kept(written: str, read: str) -> None:

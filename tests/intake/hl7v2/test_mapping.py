@@ -115,6 +115,13 @@ async def test_what_other_channels_put_into_a_resource_stays(send: Send, store: 
     assert (after["maritalStatus"], after["gender"]) == ({"text": "a child"}, "male")
 
 
+async def test_the_order_of_a_multiple_birth(send: Send, store: Store) -> None:
+    for order, at, expected in (("2", "20240301090000", 2), ("²", "20240302090000", True)):
+        assert (await send(message("A01", pid(f24="Y", f25=order), pv1(), at=at)))["MSA-1"] == "AA"
+        patient = await only(store, "Patient")
+        assert patient.get("multipleBirthInteger", patient.get("multipleBirthBoolean")) == expected
+
+
 async def test_variants_of_the_nhs_number(send: Send, store: Store) -> None:
     for number, written in enumerate(
         [

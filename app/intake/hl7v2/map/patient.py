@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app import names
+from app.fhir.numbers import whole_number
 from app.intake.hl7v2.ack import DATA_TYPE, REQUIRED_FIELD, Problem
 from app.intake.hl7v2.er7 import Repeat, Segment
 from app.intake.hl7v2.map import datatypes
@@ -123,9 +124,9 @@ def _ethnic(context: Context, said: Slots, pid: Segment) -> None:
 
 
 def _births(context: Context, said: Slots, pid: Segment) -> None:
-    order = pid.value(25)
-    if order.isdigit():
-        context.say(said, "multipleBirth", pid, 25, int(order))
+    order = whole_number(pid.value(25))
+    if order is not None:
+        context.say(said, "multipleBirth", pid, 25, order)
     elif pid.value(24) in ("Y", "N"):
         context.say(said, "multipleBirth", pid, 24, pid.value(24) == "Y")
 
