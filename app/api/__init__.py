@@ -19,6 +19,7 @@ from app.api.context import Context
 from app.api.endpoint import Call, Endpoint
 from app.api.entries import Entry
 from app.api.inprocess import request
+from app.api.negotiate import http_date
 from app.api.operate import operate
 from app.api.own_operations import own_operations
 from app.api.respond import Reply
@@ -41,12 +42,6 @@ class _Id(Convertor[str]):
 
 
 register_url_convertor("fhirid", _Id())
-_HEADERS = {
-    "ifMatch": b"if-match",
-    "ifNoneMatch": b"if-none-match",
-    "ifNoneExist": b"if-none-exist",
-    "ifModifiedSince": b"if-modified-since",
-}
 
 
 def routes(context: Context) -> list[BaseRoute]:
@@ -105,7 +100,14 @@ async def nothing(call: Call) -> Reply:
 
 async def _dispatch(table: list[BaseRoute], call: Call, entry: Entry) -> Reply:
     """An entry of a bundle as a request of its own, with the caller's identity."""
-    headers = [(name, str(entry.request[key]).encode()) for key, name in _HEADERS.items() if key in entry.request]
+    said, condition = entry.request, entry.condition if entry.method == "POST" else None
+    told = {
+        b"if-match": said.get("ifMatch"),
+        b"if-none-match": said.get("ifNoneMatch"),
+        b"if-none-exist": condition,
+        b"if-modified-since": http_date(read.instant(str(said["ifModifiedSince"]))) if "ifModifiedSince" in said else None,
+    }
+    headers = [(name, str(value).encode()) for name, value in told.items() if value is not None]
     headers += [(name, value) for name, value in call.scope["headers"] if name in (b"host", b"prefer")]
     resource = entry.resource
     body = None if resource is None else lambda: resource

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 from typing import Any
 
-from app.api.endpoint import Call
+from app.api.endpoint import Call, unexpected
 from app.api.entries import ORDER, WRITES, Entry, answered, read_entries, status_line
 from app.api.respond import Reply, represent_value
 from app.api.transaction import Outcome, transact
@@ -59,16 +59,24 @@ class Bundles:
         done = await transact(call.context, call.access, again, call.base)
         answers = {index: _answer(call, outcome) for index, outcome in done.items()}
         for entry in reads:
-            answers[entry.index] = _relayed(await self._dispatch(call, entry))
+            answers[entry.index] = await self._one(call, entry)
         return _reply(call, "transaction-response", [answers[entry.index] for entry in entries])
 
     async def _rehearse(self, call: Call, entry: Entry, entries: Sequence[Entry]) -> None:
-        """A read that would fail must refuse the transaction before it is stored. What the transaction itself makes is left out."""
-        if any(other.method in ("POST", "PUT") and other.path == entry.path and other.id for other in entries):
-            return
+        """A read that would fail must refuse the transaction before it is stored. What the transaction itself makes may be missing yet."""
         reply = await self._dispatch(call, entry)
-        if reply.status >= 400:
+        made = any(other.method == "PUT" and other.path == entry.path and other.id for other in entries)
+        if reply.status >= 400 and not (made and reply.status in (404, 410)):
             raise _refused(entry, reply)
+
+    async def _one(self, call: Call, entry: Entry, *, minimal: bool = False) -> dict[str, Any]:
+        """The answer to an entry. Whatever goes wrong with it stays with it: others are stored, or will be."""
+        try:
+            return _relayed(await self._dispatch(call, entry), minimal=minimal)
+        except FHIRError as error:
+            return _failed(error)
+        except Exception as error:
+            return _failed(unexpected(error, entry.method))
 
     async def _batch(self, call: Call, bundle: dict[str, Any]) -> Reply:
         entries = _tolerant(bundle, call.base)
@@ -77,14 +85,14 @@ class Bundles:
 
         async def one(entry: Entry) -> None:
             async with gate:
-                answers[entry.index] = _relayed(await self._dispatch(call, entry), minimal=call.prefer.result == "minimal")
+                answers[entry.index] = await self._one(call, entry, minimal=call.prefer.result == "minimal")
 
         good = sorted((entry for entry in entries if isinstance(entry, Entry)), key=lambda entry: ORDER.index(entry.method))
         for _, group in groupby(good, key=lambda entry: entry.method):
             await asyncio.gather(*(one(entry) for entry in group))
         for index, entry in enumerate(entries):
             if isinstance(entry, FHIRError):
-                answers[index] = {"response": {"status": status_line(entry.status), "outcome": entry.outcome()}}
+                answers[index] = _failed(entry)
         return _reply(call, "batch-response", [answers[index] for index in range(len(entries))])
 
 
@@ -139,6 +147,10 @@ def _relayed(reply: Reply, *, minimal: bool = False) -> dict[str, Any]:
         if updated := (body.get("meta") or {}).get("lastUpdated"):
             response["lastModified"] = updated
     return entry | {"response": response}
+
+
+def _failed(error: FHIRError) -> dict[str, Any]:
+    return {"response": {"status": status_line(error.status), "outcome": error.outcome()}}
 
 
 def _refused(entry: Entry, reply: Reply) -> FHIRError:

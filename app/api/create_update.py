@@ -92,7 +92,7 @@ async def remove_where(call: Call) -> Reply:
 
 
 def _condition(call: Call) -> str:
-    query: str = call.scope["query_string"].decode("latin-1")
+    query = call.query
     if not query:
         raise BadRequest(
             "A conditional interaction needs search criteria after '?'; without an id there is nothing else to go by."

@@ -72,13 +72,18 @@ class Call:
     def header(self, name: str) -> str | None:
         """One header, or None; `name` in lower case."""
         value = self._headers.get(name.encode())
-        return None if value is None else value.decode("latin-1")
+        return None if value is None else _text(value)
+
+    @property
+    def query(self) -> str:
+        """The query string as it came."""
+        return _text(self.scope["query_string"])
 
     @property
     def pairs(self) -> Pairs:
         """The query string, in order, repeats kept."""
         if self._pairs is None:
-            self._pairs = query_pairs(self.scope["query_string"].decode("latin-1"))
+            self._pairs = query_pairs(self.query)
         return self._pairs
 
     def option(self, name: str) -> str | None:
@@ -169,6 +174,14 @@ class Call:
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
+def _text(raw: bytes) -> str:
+    """As UTF-8, which a condition in a header is in as much as one in a Bundle; else as HTTP's own Latin-1."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
 def query_pairs(text: str) -> Pairs:
     """A query string as pairs. Raises BadRequest where it is not one."""
     if not text:
@@ -177,6 +190,16 @@ def query_pairs(text: str) -> Pairs:
         return parse_qsl(text, keep_blank_values=True, max_num_fields=500, errors="strict")
     except (ValueError, UnicodeDecodeError):
         raise BadRequest("The query string is not UTF-8, or has more than 500 parameters.") from None
+
+
+def unexpected(error: Exception, method: str) -> FHIRError:
+    """Logs an error of ours by its kind and place alone; what the caller is told of it."""
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    spot = f"{where.tb_frame.f_globals.get('__name__')}:{where.tb_lineno}" if where else ""
+    logger().error("request-failed", exc_type=type(error).__name__, method=method, where=spot)
+    return FHIRError("Something unexpected went wrong here. It has been logged.")
 
 
 class Endpoint:
@@ -210,12 +233,7 @@ class Endpoint:
         except ClientDisconnect:
             raise
         except Exception as error:
-            where = error.__traceback__
-            while where is not None and where.tb_next is not None:
-                where = where.tb_next
-            spot = f"{where.tb_frame.f_globals.get('__name__')}:{where.tb_lineno}" if where else ""
-            logger().error("request-failed", exc_type=type(error).__name__, method=scope["method"], where=spot)
-            return self._problem(call, FHIRError("Something unexpected went wrong here. It has been logged."))
+            return self._problem(call, unexpected(error, scope["method"]))
 
     async def _admit(self, call: Call) -> None:
         if ENTRY_ACCESS in call.scope:

@@ -15,11 +15,12 @@ from app.store.protocol import Stored
 WRITES = ("DELETE", "POST", "PUT", "PATCH")
 ORDER = (*WRITES, "GET", "HEAD")  # R4, 3.1.0.11.2
 MOST = 20_000
+_OF_THE_WHOLE = ("_format", "_pretty")  # the Bundle is answered in one format
 
 
 @dataclass(slots=True)
 class Entry:
-    """`path` is relative to the base, without query; `id` "" where the URL has none."""
+    """`path` is relative to the base, without query; `id` "" where the URL has none; `query` without what is settled for the Bundle."""
 
     index: int
     method: str
@@ -41,7 +42,7 @@ class Entry:
         """The search that decides what it is about: of a conditional create, update, patch or delete."""
         if self.method == "POST":
             exists = self.request.get("ifNoneExist")
-            return str(exists).partition("?")[2] or str(exists) if exists else None
+            return None if exists is None else str(exists).partition("?")[2] or str(exists)
         return self.query if self.method in ("PUT", "PATCH", "DELETE") and not self.id else None
 
     def located(self, error: FHIRError) -> FHIRError:
@@ -77,8 +78,9 @@ def _entry(index: int, entry: Mapping[str, Any], base: str) -> Entry:
     if "://" in url.partition("?")[0]:
         raise BadRequest("request.url leads to another server: make it relative to this one.", expression=f"{at}.request.url")
     path, _, query = url.partition("?")
+    query = "&".join(pair for pair in query.split("&") if unquote(pair.partition("=")[0]) not in _OF_THE_WHOLE)
     parts = [unquote(part) for part in path.split("/")]
-    if method in ("POST", "PUT", "PATCH") and not isinstance(entry.get("resource"), dict):
+    if method in ("POST", "PUT", "PATCH") and parts[-1] != "_search" and not isinstance(entry.get("resource"), dict):
         raise BadRequest(f"A {method} needs a resource.", expression=f"{at}.resource")
     return Entry(
         index=index,

@@ -14,8 +14,8 @@ from app.security.access import Access
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-async def _nobody() -> Message:
-    return {"type": "http.disconnect"}
+async def _no_bytes() -> Message:
+    return {"type": "http.request", "body": b""}
 
 
 async def request(
@@ -47,5 +47,5 @@ async def request(
         match, child = route.matches(scope)
         if match is Match.FULL and isinstance(route, Route) and isinstance(route.app, Endpoint):
             scope.update(child)
-            return await route.app.reply(scope, _nobody)
+            return await route.app.reply(scope, _no_bytes)
     raise NotFound("There is nothing at this URL.")

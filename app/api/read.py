@@ -17,10 +17,11 @@ async def read(call: Call) -> Reply:
     """The current version, 304 where the caller has it."""
     type = known(call.path["type"])
     require(call.access, type, "r")
+    parts = _parts(call)  # before the store is asked: what is wrong with a request is wrong of what is not there yet
     stored = await call.context.store.read(call.access, type, call.path["id"])
     if not_modified(stored.version, stored.updated, call.header("if-none-match"), call.header("if-modified-since")):
         return Reply(304, headers=version_headers(stored))
-    return _resource(call, stored)
+    return _resource(call, stored, parts)
 
 
 async def vread(call: Call) -> Reply:
@@ -30,13 +31,15 @@ async def vread(call: Call) -> Reply:
     number = whole_number(version, 18)
     if number is None:
         raise NotFound(f"There is no version {version[:40]} of {type}/{call.path['id'][:64]}.")
-    return _resource(call, await call.context.store.vread(call.access, type, call.path["id"], number))
+    return _resource(call, await call.context.store.vread(call.access, type, call.path["id"], number), _parts(call))
 
 
-def _resource(call: Call, stored: Stored) -> Reply:
-    raw = stored.raw
-    if call.scope["query_string"]:
-        raw = subset(raw, *options(call.option("_summary"), call.option("_elements")))
+def _parts(call: Call) -> tuple[str, tuple[str, ...]] | None:
+    return options(call.option("_summary"), call.option("_elements")) if call.scope["query_string"] else None
+
+
+def _resource(call: Call, stored: Stored, parts: tuple[str, tuple[str, ...]] | None) -> Reply:
+    raw = subset(stored.raw, *parts) if parts else stored.raw
     return represent(200, raw, call.format, pretty=call.pretty, headers=version_headers(stored))
 
 
@@ -65,7 +68,7 @@ async def _history(call: Call, path: str, type: str | None = None, id: str | Non
     if call.option("_at") is not None:
         raise BadRequest("_at is not built: use _since, or read one version.")
     found: Found = await call.context.store.history(
-        call.access, type, id, since=_instant(since) if since else None, count=count, cursor=call.option("_cursor")
+        call.access, type, id, since=instant(since) if since else None, count=count, cursor=call.option("_cursor")
     )
     kept = [(key, value) for key, value in call.pairs if key in ("_count", "_since", "_format", "_pretty")]
     links = [("self", bundles.url(call.base, path, kept))]
@@ -84,7 +87,7 @@ def _number(text: str | None, default: int) -> int:
     return max(1, min(number, 1000))
 
 
-def _instant(text: str) -> int:
+def instant(text: str) -> int:
     """Microseconds, by the same reading of dates that search has."""
     clause = parse("Patient", [("_lastUpdated", f"ge{text}")], strict=True).where[0]
     return int(clause.values[0].low)  # type: ignore[union-attr]

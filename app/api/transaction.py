@@ -15,7 +15,7 @@ from app.api.negotiate import version_wanted
 from app.api.patch import change_in, changed, permit
 from app.api.write import checked_id, checked_type, joined
 from app.fhir.definitions import r4
-from app.fhir.errors import BadRequest, FHIRError, Invalid, NotFound, PreconditionFailed
+from app.fhir.errors import BadRequest, FHIRError, Gone, Invalid, NotFound, PreconditionFailed
 from app.fhir.references import places, rewrite
 from app.ids import new_id
 from app.security.access import Access
@@ -55,13 +55,15 @@ async def transact(context: Context, access: Access, again: Callable[[], dict[st
     """
 
     async def attempt() -> dict[int, Outcome]:
-        entries = [entry for entry in read_entries(again(), base) if entry.method in _VERBS]
+        every = read_entries(again(), base)
+        entries = [entry for entry in every if entry.method in _VERBS]
         entries.sort(key=lambda entry: ORDER.index(entry.method))
         for entry in entries:
             check_write(entry)
             require(access, entry.type, _VERBS[entry.method])
         decided = _Decided()
         await _identify(context, access, entries, decided, base)
+        _check_reads(every, decided)
         await _patch(context, access, entries, decided)
         await _resolve(context, access, entries, decided, base)
         await _collect(context, access, entries, decided)
@@ -101,6 +103,14 @@ async def _identify(context: Context, access: Access, entries: Sequence[Entry], 
                 expression=f"{entry.at}.request",
             )
         seen[identity] = entry
+
+
+def _check_reads(entries: Sequence[Entry], decided: _Decided) -> None:
+    """Raises Gone where one entry reads what another deletes."""
+    deleted = {decided.identity.get(entry.index) for entry in entries if entry.method == "DELETE"}
+    for entry in entries:
+        if entry.method not in _VERBS and f"{entry.type}/{entry.id}" in deleted and "/_history" not in entry.path:
+            raise entry.located(Gone(f"Another entry deletes {entry.type}/{entry.id}."))
 
 
 def _name(entry: Entry, decided: _Decided) -> None:

@@ -4,6 +4,8 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
+from starlette.requests import ClientDisconnect
 
 from tests.api.conftest import BASE, observation, patient
 
@@ -65,6 +67,25 @@ async def test_all_or_none(fhir: httpx.AsyncClient) -> None:
         assert answer.json()["resourceType"] == "OperationOutcome"
         assert "entry[1]" in answer.text, answer.text
     assert await total(fhir, "Patient") == 0
+
+
+async def test_a_read_that_would_fail_refuses_what_goes_before_it(fhir: httpx.AsyncClient) -> None:
+    for id in ("x", "y"):
+        await fhir.put(f"/Patient/{id}", json=patient(id=id, identifier=[{"value": id}]))
+    put = entry("PUT", "Patient/new", patient(id="new"))
+    for first, read, status in (
+        (entry("DELETE", "Patient/x"), "Patient/x", 410),
+        (entry("DELETE", "Patient/x"), "Patient/x/Observation", 410),
+        (entry("DELETE", "Patient?identifier=x"), "Patient/x", 410),
+        (put, "Patient/new?_summary=bogus", 400),
+        (put, "Patient/new/_history/7", 404),
+        (put, "Patient/new/$nonsense", 404),
+    ):
+        answer = await fhir.post("", json=bundle("transaction", first, entry("GET", read)))
+        assert answer.status_code == status and "entry[1]" in answer.text, (read, answer.text)
+    assert (await fhir.get("/Patient/x")).status_code == 200 and (await fhir.get("/Patient/new")).status_code == 404
+    kept = bundle("transaction", entry("DELETE", "Patient/x"), entry("GET", "Patient/x/_history"), entry("GET", "Patient/y"))
+    assert statuses(await fhir.post("", json=kept)) == ["204", "200", "200"]
 
 
 async def test_only_if_it_is_not_there(fhir: httpx.AsyncClient) -> None:
@@ -168,6 +189,80 @@ async def test_a_batch_spoils_only_what_is_bad(fhir: httpx.AsyncClient) -> None:
     refused = answer.json()["entry"][0]["response"]["outcome"]
     assert refused["issue"][0]["expression"] == ["Patient.birthDate"]
     assert answer.json()["entry"][4]["resource"]["total"] == 1
+
+
+async def test_whatever_goes_wrong_with_an_entry_is_its_own(fhir: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (RuntimeError, ClientDisconnect):
+
+        def fail(*_: object, error: type[Exception] = error, **__: object) -> None:
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr("app.api.read.bundles.history", fail)
+            answer = await fhir.post("", json=bundle("batch", entry("POST", "Patient", patient()), entry("GET", "_history")))
+        assert answer.status_code == 200 and statuses(answer)[1] == "500", answer.text
+        assert answer.json()["entry"][1]["response"]["outcome"]["resourceType"] == "OperationOutcome"
+    odd = await fhir.post("", json=bundle("batch", entry("POST", "Patient", patient()), entry("GET", "Patient/a\nb")))
+    assert statuses(odd) == ["201", "404"]
+
+
+async def test_a_search_by_post_in_a_batch(fhir: httpx.AsyncClient) -> None:
+    sent = bundle(
+        "batch",
+        entry("POST", "Patient", patient(name=[{"family": "Aye"}])),
+        entry("POST", "Patient/_search?family=Aye"),
+        entry("POST", "Patient/_search?family=Aye", {"resourceType": "Parameters"}),
+        entry("PUT", "Patient/a", patient(id="a")),
+    )
+    answer = await fhir.post("", json=sent)
+    assert statuses(answer) == ["201", "200", "200", "201"], answer.text
+    again = (await fhir.post("", json=bundle("batch", *sent["entry"][1:]))).json()
+    assert [len(each["resource"]["entry"]) for each in again["entry"][:2]] == [1, 1]
+
+
+async def test_the_format_is_that_of_the_bundle(fhir: httpx.AsyncClient) -> None:
+    await fhir.put("/Patient/a", json=patient(id="a"))
+    for kind in ("batch", "transaction"):
+        for query in ("_format=xml", "_pretty=true&%5Fformat=application/fhir%2Bxml", "_format=turtle"):
+            one, other = entry("PUT", f"Patient/b?{query}", patient(id="b")), entry("GET", f"Patient/a?{query}&_summary=true")
+            answer = await fhir.post("", json=bundle(kind, one, other))
+            assert answer.status_code == 200 and statuses(answer)[1] == "200", answer.text
+            assert answer.json()["entry"][1]["resource"]["id"] == "a"
+    assert (await fhir.post("?_format=xml", json=bundle("batch", other))).content.startswith(b"<?xml")
+
+
+async def test_letters_beyond_ascii_mean_in_a_bundle_what_they_mean_outside(fhir: httpx.AsyncClient) -> None:
+    def numbered(value: str) -> dict[str, Any]:
+        return patient(identifier=[{"system": "urn:u", "value": value}], name=[{"family": "Müller"}])
+
+    for kind, number in (("batch", "Ü1"), ("transaction", "Ü2")):
+        once = bundle(kind, entry("POST", "Patient", numbered(number), ifNoneExist=f"identifier=urn:u|{number}"))
+        assert [statuses(await fhir.post("", json=once)) for _ in range(2)] == [["201"], ["200"]]
+        for query in (f"identifier=urn:u|{number}", f"identifier=urn%3Au%7C%C3%9C{number[1]}"):
+            put = bundle(kind, entry("PUT", f"Patient?{query}", numbered(number)))
+            assert statuses(await fhir.post("", json=put)) == ["200"]
+        for query in ("family=Müller", "family=M%C3%BCller"):
+            found = await fhir.post("", json=bundle(kind, entry("GET", f"Patient?{query}&_summary=count")))
+            assert found.json()["entry"][0]["resource"]["total"] == (1 if kind == "batch" else 2)
+
+
+async def test_a_condition_may_name_the_type_and_may_not_be_empty(fhir: httpx.AsyncClient) -> None:
+    one = patient(identifier=[{"system": "x", "value": "1"}])
+    for kind in ("batch", "transaction"):
+        for condition in ("Patient?identifier=x|1", "?identifier=x|1", "identifier=x|1"):
+            made = await fhir.post("", json=bundle(kind, entry("POST", "Patient", one, ifNoneExist=condition)))
+            assert statuses(made)[0] in ("201", "200"), made.text
+        assert "400" in (await fhir.post("", json=bundle("batch", entry("POST", "Patient", one, ifNoneExist="")))).text
+    assert await total(fhir, "Patient") == 1
+
+
+async def test_a_read_since_an_instant(fhir: httpx.AsyncClient) -> None:
+    at = (await fhir.put("/Patient/a", json=patient(id="a"))).json()["meta"]["lastUpdated"]
+    for kind in ("batch", "transaction"):
+        for since, status in ((at, "304"), ("2999-01-01T00:00:00+01:00", "304"), ("2020-01-01T00:00:00Z", "200")):
+            answer = await fhir.post("", json=bundle(kind, entry("GET", "Patient/a", ifModifiedSince=since)))
+            assert statuses(answer) == [status], (kind, since)
+    assert statuses(await fhir.post("", json=bundle("batch", entry("GET", "Patient/a", ifModifiedSince="soon")))) == ["400"]
 
 
 async def test_prefer_applies_to_the_entries(fhir: httpx.AsyncClient) -> None:

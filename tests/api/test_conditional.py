@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 
+from app.api.endpoint import Call
 from tests.api.conftest import patient
 
 SYSTEM = "https://example.org/mrn"
@@ -19,6 +20,19 @@ async def test_create_if_none_exists(fhir: httpx.AsyncClient) -> None:
     second = await fhir.post("/Patient", json=numbered("1", active=True), headers=condition)
     assert (first.status_code, second.status_code) == (201, 200)
     assert second.json() == first.json()
+
+
+async def test_a_condition_in_a_header_is_utf_8_or_latin_1(fhir: httpx.AsyncClient) -> None:
+    for charset, number in (("utf-8", "Ü1"), ("latin-1", "Ü2")):
+        condition = {b"if-none-exist": f"identifier={SYSTEM}|{number}".encode(charset)}
+        answers = [await fhir.post("/Patient", json=numbered(number), headers=condition) for _ in range(2)]
+        assert [r.status_code for r in answers] == [201, 200]
+
+
+def test_a_query_string_is_read_as_a_header_is() -> None:
+    for raw in ("family=Müller".encode(), "family=Müller".encode("latin-1"), b"family=M%C3%BCller"):
+        call = Call(None, {"headers": [], "query_string": raw}, None)  # type: ignore[arg-type]
+        assert call.pairs == [("family", "Müller")]
 
 
 async def test_fifty_racing_creates_make_one(fhir: httpx.AsyncClient) -> None:
