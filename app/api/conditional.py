@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from app.api.endpoint import query_pairs
 from app.api.narrow import narrow
+from app.api.negotiate import OneOf, Wanted
 from app.fhir.errors import BadRequest, Conflict, MultipleMatches
 from app.fhir.search.query import parse
 from app.security.access import Access
-from app.store.protocol import Guard, GuardFailed, Store, Stored
+from app.store.protocol import Guard, GuardFailed, Store, Stored, VersionConflict
 
 ATTEMPTS = 25
 Result = TypeVar("Result")
@@ -32,11 +33,14 @@ async def find(store: Store, access: Access, type: str, query: str, base: str | 
     return (found[0] if found else None), Guard(plan, frozenset(stored.reference for stored in found))
 
 
-async def settle(attempt: Callable[[], Awaitable[Result]]) -> Result:
-    """Calls `attempt` until its guards hold. Raises Conflict when others are always faster."""
+async def settle(attempt: Callable[[], Awaitable[Result]], wanted: Wanted = None) -> Result:
+    """Calls `attempt` until its guards hold, and the version that it chose where `wanted` leaves a choice. Raises Conflict when others are always faster."""
     for _ in range(ATTEMPTS):
         try:
             return await attempt()
         except GuardFailed:
             continue
+        except VersionConflict:
+            if not isinstance(wanted, OneOf):
+                raise
     raise Conflict("Others keep changing what this request depends on. Try again.")

@@ -1,7 +1,7 @@
 """create, update, patch and delete as routes: headers in, headers out."""
 
 from app.api.endpoint import ENTRY_BODY, Call
-from app.api.negotiate import version_of, version_wanted
+from app.api.negotiate import Wanted, version_of, version_wanted
 from app.api.patch import Change, change_in, change_of, patch, patch_where
 from app.api.respond import Reply, location, represent, represent_value, version_headers
 from app.api.types import known
@@ -9,12 +9,12 @@ from app.api.write import Done, create, delete, delete_where, update, update_whe
 from app.fhir.errors import BadRequest, Issue, operation_outcome
 
 
-def _if_match(call: Call) -> int | None:
+def _if_match(call: Call) -> Wanted:
     header = call.header("if-match")
     return None if header is None else version_of(header, "If-Match")
 
 
-def _wanted(call: Call) -> int | None:
+def _wanted(call: Call) -> Wanted:
     return version_wanted(call.header("if-match"), call.header("if-none-match"), ("If-Match", "If-None-Match"))
 
 
@@ -87,7 +87,7 @@ async def remove(call: Call) -> Reply:
 async def remove_where(call: Call) -> Reply:
     """Conditional delete of one at most."""
     type = known(call.path["type"])
-    await delete_where(call.context, call.access, type, _condition(call), base=call.base)
+    await delete_where(call.context, call.access, type, _condition(call), if_version=_if_match(call), base=call.base)
     return Reply(204)
 
 

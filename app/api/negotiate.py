@@ -7,7 +7,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
 from typing import Literal
 
-from app.fhir.errors import BadRequest, NotAcceptable, UnsupportedMedia
+from app.fhir.errors import BadRequest, NotAcceptable, PreconditionFailed, UnsupportedMedia
 
 Format = Literal["json", "xml"]
 JSON, XML = "application/fhir+json; charset=utf-8", "application/fhir+xml; charset=utf-8"
@@ -105,16 +105,39 @@ def etag(version: int) -> str:
     return f'W/"{version}"'
 
 
-def version_of(header: str, name: str) -> int:
-    """The version in `W/"3"`. Raises BadRequest."""
-    match = re.fullmatch(r'\s*(?:W/)?"?(\d{1,18})"?\s*', header)
-    if match is None:
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """`If-Match` with a list of versions, or with `*`, which is None here: any that is there."""
+
+    versions: frozenset[int] | None
+
+
+# What a write wants to find: None whatever is there; 0 nothing; n that version.
+Wanted = int | OneOf | None
+
+
+def chosen(wanted: Wanted, current: int | None) -> int | None:
+    """`wanted` without a choice, where `current` is what is there. Raises PreconditionFailed."""
+    if not isinstance(wanted, OneOf):
+        return wanted
+    if current is None or (wanted.versions is not None and current not in wanted.versions):
+        raise PreconditionFailed("None of the versions that If-Match names is the current one.")
+    return current
+
+
+def version_of(header: str, name: str) -> int | OneOf:
+    """The version in `W/"3"`, or what a list or `*` leaves to choose from. Raises BadRequest."""
+    if header.strip() == "*":
+        return OneOf(None)
+    found = [re.fullmatch(r'\s*(?:W/)?"?([0-9]{1,18})"?\s*', tag) for tag in header.split(",")]
+    versions = frozenset(int(match[1]) for match in found if match)
+    if None in found:
         raise BadRequest(f'{name}: {header[:40]} is not a version tag. One looks like W/"3".')
-    return int(match[1])
+    return OneOf(versions) if len(versions) > 1 else min(versions)
 
 
-def version_wanted(if_match: str | None, if_none_match: str | None, names: tuple[str, str]) -> int | None:
-    """What a PUT wants to find: None whatever is there; 0 nothing (`If-None-Match: *`); n that version. Raises BadRequest."""
+def version_wanted(if_match: str | None, if_none_match: str | None, names: tuple[str, str]) -> Wanted:
+    """What a PUT wants to find; `If-None-Match: *` is nothing. Raises BadRequest."""
     if if_none_match is None:
         return None if if_match is None else version_of(if_match, names[0])
     if if_match is not None or if_none_match.strip() != "*":

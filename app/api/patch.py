@@ -11,7 +11,7 @@ from typing import Any
 
 from app.api.conditional import find, settle
 from app.api.context import Context
-from app.api.negotiate import sent
+from app.api.negotiate import Wanted, chosen, sent
 from app.api.write import Done, put
 from app.fhir import codec, xml
 from app.fhir.errors import BadRequest, NotFound, UnsupportedMedia
@@ -74,18 +74,19 @@ def permit(access: Access, type: str) -> None:
 
 
 async def _store(
-    context: Context, access: Access, stored: Stored, change: Change, if_version: int | None, guards: list[Guard]
+    context: Context, access: Access, stored: Stored, change: Change, if_version: Wanted, guards: list[Guard]
 ) -> Done:
-    version = stored.version if if_version is None else if_version
+    named = chosen(if_version, stored.version)
+    version = stored.version if named is None else named
     try:
         return await put(context, access, Put(changed(stored, change), if_version=version, unchanged_ok=True), guards)
     except VersionConflict as error:
-        if if_version is None:
+        if not isinstance(if_version, int):
             raise GuardFailed("Others were faster.") from error
         raise
 
 
-async def patch(context: Context, access: Access, type: str, id: str, change: Change, *, if_version: int | None = None) -> Done:
+async def patch(context: Context, access: Access, type: str, id: str, change: Change, *, if_version: Wanted = None) -> Done:
     """The resource under this id, changed. What changes nothing makes no new version."""
     permit(access, type)
 
@@ -102,7 +103,7 @@ async def patch_where(
     query: str,
     change: Change,
     *,
-    if_version: int | None = None,
+    if_version: Wanted = None,
     base: str | None = None,
 ) -> Done:
     """Conditional patch: exactly one must match."""

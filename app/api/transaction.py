@@ -11,9 +11,9 @@ from typing import Any
 from app.api.conditional import find, settle
 from app.api.context import Context
 from app.api.entries import ORDER, Entry, check_write, read_entries
-from app.api.negotiate import version_wanted
+from app.api.negotiate import OneOf, Wanted, chosen, version_wanted
 from app.api.patch import change_in, changed, permit
-from app.api.write import checked_id, checked_type, joined
+from app.api.write import checked_id, checked_type, expected, joined
 from app.fhir.definitions import r4
 from app.fhir.errors import BadRequest, FHIRError, Gone, Invalid, NotFound, PreconditionFailed
 from app.fhir.references import places, rewrite
@@ -205,7 +205,7 @@ async def _collect(context: Context, access: Access, entries: Sequence[Entry], d
         match = decided.found.get(entry.index)
         identity = decided.identity.get(entry.index)
         try:
-            if_version = _wanted(entry)
+            if_version = await _if_version(context, access, entry, decided)
             if entry.method == "DELETE":
                 if identity is not None:
                     decided.place[entry.index] = len(decided.writes)
@@ -227,8 +227,21 @@ async def _collect(context: Context, access: Access, entries: Sequence[Entry], d
     await _join(context, access, entries, decided)
 
 
-def _wanted(entry: Entry) -> int | None:
-    """As `Put.if_version`."""
+async def _if_version(context: Context, access: Access, entry: Entry, decided: _Decided) -> int | None:
+    """As `Put.if_version`. Raises PreconditionFailed where it can be told already that it does not hold."""
+    wanted = _wanted(entry)
+    if wanted and entry.condition is not None and decided.found[entry.index] is None:
+        raise PreconditionFailed("ifMatch names a version, but nothing matches the condition.")
+    if not isinstance(wanted, OneOf):
+        return wanted
+    if entry.index in decided.patched:
+        return chosen(wanted, decided.patched[entry.index])
+    return await expected(context, access, decided.identity[entry.index], wanted)
+
+
+def _wanted(entry: Entry) -> Wanted:
+    if entry.method == "POST":
+        return None
     if_match, if_none_match = (str(said) if (said := entry.request.get(name)) else None for name in ("ifMatch", "ifNoneMatch"))
     return version_wanted(if_match, if_none_match if entry.method == "PUT" else None, ("ifMatch", "ifNoneMatch"))
 
@@ -256,14 +269,16 @@ async def _stale(
     context: Context, access: Access, entries: Sequence[Entry], decided: _Decided, error: VersionConflict
 ) -> FHIRError:
     """The same error at the entry whose If-Match does not hold; with none to blame, what a hook or a patch read was overtaken: decide again."""
+    chose = False
     for entry in entries:
         wanted = _wanted(entry)
-        if wanted is None or entry.index not in decided.identity:
+        chose = chose or isinstance(wanted, OneOf)
+        if not isinstance(wanted, int) or entry.index not in decided.identity:
             continue
         current = await context.store.read_many(access, [decided.identity[entry.index]])
         if (current[0].version if current else 0) != wanted:
             return entry.located(error)
-    return GuardFailed("Others were faster.") if context.hooks or decided.patched else error
+    return GuardFailed("Others were faster.") if context.hooks or decided.patched or chose else error
 
 
 def _outcomes(entries: Sequence[Entry], decided: _Decided, results: Sequence[Stored | None]) -> dict[int, Outcome]:

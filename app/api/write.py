@@ -8,6 +8,7 @@ from typing import Any
 
 from app.api.conditional import find, settle
 from app.api.context import Context
+from app.api.negotiate import OneOf, Wanted, chosen
 from app.fhir.errors import BadRequest, Invalid, NotFound, PreconditionFailed
 from app.fhir.validation import check
 from app.ids import new_id
@@ -44,6 +45,18 @@ def checked_type(resource: dict[str, Any], type: str) -> None:
     if resource.get("resourceType") != type:
         found = str(resource.get("resourceType"))[:60]
         raise Invalid(f"The URL is for {type}, but the body's resourceType is {found}.", expression="resourceType")
+
+
+async def expected(context: Context, access: Access, reference: str, wanted: Wanted) -> int | None:
+    """As `Put.if_version`, once what is there now has been judged, where that has to be. Raises PreconditionFailed."""
+    if wanted is None or (isinstance(wanted, int) and wanted):
+        return wanted
+    there = await context.store.read_many(access, [reference])
+    if isinstance(wanted, OneOf):
+        return chosen(wanted, there[0].version if there else None)
+    if there:
+        raise PreconditionFailed(f"{reference} is there already.")
+    return wanted
 
 
 async def joined(
@@ -103,12 +116,9 @@ async def create(
 
 
 async def update(
-    context: Context, access: Access, type: str, id: str, resource: dict[str, Any], *, if_version: int | None = None
+    context: Context, access: Access, type: str, id: str, resource: dict[str, Any], *, if_version: Wanted = None
 ) -> Done:
-    """The resource under this id from now on, whether it was there or not. The same content again makes no new version.
-
-    `if_version` as in `Put`: 0 for "only if it is not there".
-    """
+    """The resource under this id from now on, whether it was there or not. The same content again makes no new version."""
     require(access, type, "u")
     checked_type(resource, type)
     checked_id(id, f"{type}.id")
@@ -118,11 +128,10 @@ async def update(
     check(resource)
 
     async def attempt() -> Done:
-        if if_version == 0 and await context.store.read_many(access, [f"{type}/{id}"]):
-            raise PreconditionFailed(f"{type}/{id} is there already.")
-        return await put(context, access, Put(resource, if_version=if_version, unchanged_ok=True), [])
+        version = await expected(context, access, f"{type}/{id}", if_version)
+        return await put(context, access, Put(resource, if_version=version, unchanged_ok=True), [])
 
-    return await settle(attempt)
+    return await settle(attempt, if_version)
 
 
 async def update_where(
@@ -132,7 +141,7 @@ async def update_where(
     query: str,
     resource: dict[str, Any],
     *,
-    if_version: int | None = None,
+    if_version: Wanted = None,
     base: str | None = None,
 ) -> Done:
     """Conditional update: none matches, create; one, update it; more, MultipleMatches."""
@@ -155,22 +164,30 @@ async def update_where(
             raise PreconditionFailed(f"The condition matches {match.reference}: it is there already.")
         if resource.get("id", match.id) != match.id:
             raise BadRequest(f"The condition matches {match.reference}, but the body has another id.", expression=f"{type}.id")
-        return await put(context, access, Put({**resource, "id": match.id}, if_version=if_version, unchanged_ok=True), [guard])
+        version = chosen(if_version, match.version)
+        return await put(context, access, Put({**resource, "id": match.id}, if_version=version, unchanged_ok=True), [guard])
 
-    return await settle(attempt)
+    return await settle(attempt, if_version)
 
 
-async def delete(context: Context, access: Access, type: str, id: str, *, if_version: int | None = None) -> Stored | None:
+async def delete(context: Context, access: Access, type: str, id: str, *, if_version: Wanted = None) -> Stored | None:
     """The version that marks the deletion; None if there was nothing to delete that the caller could see."""
     require(access, type, "d")
-    try:
-        [stored] = await context.store.commit(access, [Delete(type, id, if_version)])
-    except NotFound:
-        return None  # another hospital's and never there must look alike
-    return stored
+
+    async def attempt() -> Stored | None:
+        version = await expected(context, access, f"{type}/{id}", if_version)
+        try:
+            [stored] = await context.store.commit(access, [Delete(type, id, version)])
+        except NotFound:
+            return None  # another hospital's and never there must look alike
+        return stored
+
+    return await settle(attempt, if_version)
 
 
-async def delete_where(context: Context, access: Access, type: str, query: str, *, base: str | None = None) -> Stored | None:
+async def delete_where(
+    context: Context, access: Access, type: str, query: str, *, if_version: Wanted = None, base: str | None = None
+) -> Stored | None:
     """Conditional delete of one at most."""
     require(access, type, "d")
     require(access, type, "s")
@@ -178,8 +195,11 @@ async def delete_where(context: Context, access: Access, type: str, query: str, 
     async def attempt() -> Stored | None:
         match, guard = await find(context.store, access, type, query, base)
         if match is None:
+            if if_version is not None:
+                raise PreconditionFailed("If-Match names a version, but nothing matches the condition.")
             return None
-        [stored] = await context.store.commit(access, [Delete(type, match.id)], [guard])
+        version = chosen(if_version, match.version)
+        [stored] = await context.store.commit(access, [Delete(type, match.id, version)], [guard])
         return stored
 
-    return await settle(attempt)
+    return await settle(attempt, if_version)

@@ -99,6 +99,27 @@ async def test_only_if_it_is_not_there(fhir: httpx.AsyncClient) -> None:
     assert await total(fhir, "Patient") == 2
 
 
+async def test_versions_that_entries_name(fhir: httpx.AsyncClient) -> None:
+    one = patient(id="a", identifier=[{"system": "x", "value": "1"}])
+    await fhir.put("/Patient/a", json=one)
+    for method, url, named in (
+        ("DELETE", "Patient?identifier=x|1", 'W/"9"'),
+        ("DELETE", "Patient?identifier=x|2", 'W/"1"'),
+        ("PUT", "Patient?identifier=x|2", 'W/"1"'),
+        ("PUT", "Patient/new", "*"),
+        ("DELETE", "Patient/a", 'W/"8", W/"9"'),
+    ):
+        change = entry(method, url, {**one, "id": "new"} if method == "PUT" else None, ifMatch=named)
+        answer = await fhir.post("", json=bundle("transaction", entry("POST", "Patient", patient()), change))
+        assert answer.status_code == 412 and "entry[1]" in answer.text, (method, url, answer.text)
+        assert statuses(await fhir.post("", json=bundle("batch", change))) == ["412"], (method, url)
+    assert await total(fhir, "Patient") == 1
+    for method, url, named in (("PUT", "Patient/a", 'W/"7", W/"1"'), ("DELETE", "Patient?identifier=x|1", "*")):
+        change = entry(method, url, {**one, "active": True} if method == "PUT" else None, ifMatch=named)
+        assert statuses(await fhir.post("", json=bundle("transaction", change)))[0] in ("200", "204")
+    assert (await fhir.get("/Patient/a")).status_code == 410
+
+
 async def test_a_failed_condition_keeps_its_status(fhir: httpx.AsyncClient) -> None:
     for _ in range(2):
         await fhir.post("/Patient", json=patient(active=True))

@@ -82,6 +82,16 @@ async def test_delete_where_takes_one(fhir: httpx.AsyncClient) -> None:
     assert (await fhir.delete(f"/Patient?identifier={SYSTEM}|1")).status_code == 204
 
 
+async def test_delete_where_of_one_version(fhir: httpx.AsyncClient) -> None:
+    url, stale, fresh = f"/Patient?identifier={SYSTEM}|1", {"if-match": 'W/"99"'}, {"if-match": 'W/"1"'}
+    made = await fhir.post("/Patient", json=numbered("1"))
+    assert (await fhir.delete(url, headers=stale)).status_code == 412
+    assert (await fhir.get(f"/Patient/{made.json()['id']}")).status_code == 200
+    assert (await fhir.delete(url, headers=fresh)).status_code == 204
+    assert (await fhir.get(f"/Patient/{made.json()['id']}")).status_code == 410
+    assert (await fhir.delete(url, headers=fresh)).status_code == 412
+
+
 async def test_a_condition_must_say_something_that_we_understand(fhir: httpx.AsyncClient) -> None:
     for condition in ("nonsense=1", "_format=json", ""):
         refused = await fhir.post("/Patient", json=patient(), headers={"if-none-exist": condition})

@@ -48,6 +48,32 @@ async def test_if_match_guards_an_update_and_a_delete(fhir: httpx.AsyncClient) -
     assert (await fhir.put("/Patient/a", json=patient(id="a"), headers={"if-match": "x"})).status_code == 400
 
 
+async def test_if_match_may_leave_a_choice(fhir: httpx.AsyncClient) -> None:
+    await fhir.put("/Patient/a", json=patient(id="a"))
+    some, others, any = {"if-match": 'W/"7", W/"1"'}, {"if-match": '"8","9"'}, {"if-match": "*"}
+    born = {"content-type": "application/json-patch+json"}
+    change = b'[{"op": "add", "path": "/birthDate", "value": "2024-02-29"}]'
+    for url in ("/Patient/a", "/Patient?_id=a"):
+        assert (await fhir.put(url, json=patient(id="a", active=True), headers=others)).status_code == 412
+        assert (await fhir.patch(url, content=change, headers=born | others)).status_code == 412
+        assert (await fhir.delete(url, headers=others)).status_code == 412
+    assert (await fhir.put("/Patient/a", json=patient(id="a", active=True), headers=some)).headers["etag"] == 'W/"2"'
+    assert (await fhir.put("/Patient?_id=a", json=patient(id="a"), headers=any)).headers["etag"] == 'W/"3"'
+    assert (await fhir.patch("/Patient/a", content=change, headers=born | any)).headers["etag"] == 'W/"4"'
+    assert (await fhir.delete("/Patient/a", headers=any)).status_code == 204
+    for url in ("/Patient/a", "/Patient?_id=a"):
+        assert (await fhir.put(url, json=patient(id="a"), headers=any)).status_code == 412
+        assert (await fhir.delete(url, headers=any)).status_code == 412
+
+
+async def test_of_many_updates_of_any_version_all_win(fhir: httpx.AsyncClient) -> None:
+    await fhir.put("/Patient/a", json=patient(id="a"))
+    racing = [
+        fhir.put("/Patient/a", json=patient(id="a", multipleBirthInteger=n), headers={"if-match": "*"}) for n in range(1, 11)
+    ]
+    assert {r.status_code for r in await asyncio.gather(*racing)} == {200}
+
+
 ONLY_NEW = {"if-none-match": "*"}
 
 
