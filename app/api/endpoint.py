@@ -87,10 +87,10 @@ class Call:
         return self._pairs
 
     def option(self, name: str) -> str | None:
-        """The first value of a query parameter."""
-        if not self.scope["query_string"]:
+        """The first value of a query parameter, or of a field of the form of a search."""
+        if not self.scope["query_string"] and not self.form:
             return None
-        return next((value for key, value in self.pairs if key == name), None)
+        return next((value for key, value in (*self.pairs, *(self.form or ())) if key == name), None)
 
     @property
     def format(self) -> Format:
@@ -153,6 +153,8 @@ class Call:
             )
         if not inflate.eof:
             raise BadRequest("The gzip body breaks off before its end.")
+        if inflate.unused_data:
+            raise BadRequest("The gzip body goes on after its end: send all of it as one member.")
         return plain
 
     async def resource(self) -> dict[str, Any]:

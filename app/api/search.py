@@ -42,7 +42,8 @@ async def search_compartment(call: Call) -> Reply:
     type = known(call.path["other"])
     owner, id = known(call.path["type"]), call.path["id"]
     inside = in_compartment(owner, id, type)
-    await call.context.store.read(call.access, owner, id)  # a compartment that the caller may not see does not exist
+    if permits(call.access, owner, "r"):  # to others an owner that is there and one that is not must look alike
+        await call.context.store.read(call.access, owner, id)  # a compartment that the caller may not see does not exist
     return await _search(call, [type], f"{owner}/{id}/{type}", inside)
 
 

@@ -1,6 +1,8 @@
 """create, update, delete: status, headers, what comes back, and what is refused."""
 
 import asyncio
+import gzip
+import json
 
 import httpx
 import pytest
@@ -142,3 +144,13 @@ async def test_an_nhs_number_is_no_id(fhir: httpx.AsyncClient) -> None:
     refused = await fhir.put("/Patient/9434765919", json=patient(id="9434765919"))
     assert refused.status_code == 400 and "NHS number" in refused.json()["issue"][0]["diagnostics"]
     assert (await fhir.put("/Patient/9434765918", json=patient(id="9434765918"))).status_code == 201
+
+
+async def test_a_body_in_gzip_is_one_whole_member(fhir: httpx.AsyncClient) -> None:
+    sent = gzip.compress(json.dumps(patient(active=True)).encode())
+    headers = {"content-encoding": "gzip", "content-type": "application/fhir+json"}
+    made = await fhir.post("/Patient", content=sent, headers=headers)
+    assert made.status_code == 201 and made.json()["active"] is True
+    for body in (sent + sent, sent + gzip.compress(b" "), sent + b"x", sent[:-1], b"x"):
+        assert (await fhir.post("/Patient", content=body, headers=headers)).status_code == 400
+    assert (await fhir.get("/Patient?_summary=count")).json()["total"] == 1

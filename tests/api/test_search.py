@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.api.conftest import BASE, observation, patient
+from tests.api.conftest import BASE, observation, patient, token
 
 
 @pytest.fixture
@@ -63,6 +63,15 @@ async def test_post_search_reads_the_form_and_the_url(ward: httpx.AsyncClient) -
     assert refused.status_code == 415
 
 
+async def test_the_form_says_how_to_answer_too(ward: httpx.AsyncClient) -> None:
+    for url in ("/Patient/_search", "/_search?_type=Patient", "/Patient/a/Observation/_search"):
+        xml = await ward.post(url, data={"_format": "xml"})
+        assert xml.headers["content-type"].startswith("application/fhir+xml") and xml.content.startswith(b"<?xml")
+        assert b"\n  " in (await ward.post(url, data={"_pretty": "true"})).content
+        assert (await ward.post(url, data={"_format": "turtle"})).status_code == 406
+    assert (await ward.post("/Patient/_search?_format=json", data={"_format": "xml"})).json()["type"] == "searchset"
+
+
 async def test_system_search(ward: httpx.AsyncClient) -> None:
     bundle = (await ward.get("?_type=Patient,Observation&_count=100")).json()
     assert len(ids(bundle)) == 6
@@ -76,6 +85,14 @@ async def test_compartments(ward: httpx.AsyncClient) -> None:
     assert ids((await ward.post("/Patient/a/Observation/_search", data={"date": "2024-01-02"})).json()) == ["o1"]
     assert (await ward.get("/Patient/none/Observation")).status_code == 404
     assert (await ward.get("/Patient/a/Questionnaire")).status_code == 404
+
+
+async def test_a_compartment_does_not_tell_who_there_is(secured: httpx.AsyncClient) -> None:
+    all, some = await token(secured, "national"), await token(secured, "national", scopes="system/Observation.rs")
+    await secured.put("/Patient/a", json=patient(id="a"), headers=all)
+    assert (await secured.get("/Patient/b/Observation", headers=all)).status_code == 404
+    told = [(await secured.get(f"/Patient/{id}/Observation", headers=some)) for id in ("a", "b")]
+    assert [answer.status_code for answer in told] == [200, 200] and "entry" not in told[1].json()
 
 
 async def test_counts_and_parts(ward: httpx.AsyncClient) -> None:
