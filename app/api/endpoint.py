@@ -90,7 +90,8 @@ class Call:
         """The first value of a query parameter, or of a field of the form of a search."""
         if not self.scope["query_string"] and not self.form:
             return None
-        return next((value for key, value in (*self.pairs, *(self.form or ())) if key == name), None)
+        pairs = self.pairs if self.form is None else [*self.pairs, *self.form]
+        return next((value for key, value in pairs if key == name), None)
 
     @property
     def format(self) -> Format:

@@ -2,6 +2,8 @@
 
 import re
 
+from app.fhir.numbers import whole_number
+
 MAX_LINES = 500_000  # more than that is no batch, and its lines would be gigabytes of objects
 
 
@@ -28,8 +30,8 @@ def split_batch(raw: bytes) -> tuple[list[bytes], list[str]]:
             in_batch = 0
         if name == b"BTS":
             told = line[4:].split(line[3:4] or b"|")[0].strip()
-            if told.isdigit() and int(told) != in_batch:
-                problems.append(f"BTS-1 says {int(told)} messages, the batch has {in_batch}")
+            if told.isdigit() and whole_number(told.decode()) != in_batch:
+                problems.append(f"BTS-1 says {told.decode()[:9]} messages, the batch has {in_batch}")
     if current:
         messages.append(b"".join(current))
     return messages, problems

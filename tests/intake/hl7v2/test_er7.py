@@ -146,6 +146,12 @@ def test_a_batch_falls_apart_into_its_messages_and_its_counts_are_checked() -> N
     messages, problems = batch.split_batch(raw)
     assert messages == [HEADER + b"\rPID|1\r", HEADER + b"\rPID|2\r"]
     assert problems == ["BTS-1 says 3 messages, the batch has 2"]
+    assert (
+        batch.split_batch(raw.replace(b"BTS|3", b"BTS|002"))[1]
+        == batch.split_batch(raw.replace(b"BTS|3", "BTS|²".encode()))[1]
+        == []
+    )
+    assert len(batch.split_batch(raw.replace(b"BTS|3", b"BTS|" + b"9" * 5000))[1]) == 1
     assert batch.split_batch(HEADER + b"\rPID|1") == ([HEADER + b"\rPID|1"], [])
 
 
