@@ -14,6 +14,7 @@ from rich.table import Table
 from app import clock
 from app.commands.common import on_store, store_options
 from app.fhir.errors import FHIRError, NotFound
+from app.fhir.numbers import whole_number
 from app.intake.hl7v2 import batch, desk, er7, senders
 from app.intake.hl7v2.client import Client
 from app.intake.hl7v2.inbox import KIND, Inbox
@@ -215,14 +216,14 @@ def send(files: tuple[Path, ...], address: str, quiet: bool) -> None:
       csor hl7 send admission.hl7 --to localhost:2575
       csor hl7 send day/*.hl7 --to localhost:2575 --quiet
     """
-    host, _, port = address.rpartition(":")
-    if not port.isdigit():
+    host, _, told = address.rpartition(":")
+    if (port := whole_number(told, 5)) is None:
         raise click.UsageError("--to wants HOST:PORT, such as localhost:2575.")
     messages = [(path, raw) for path in files for raw in _messages(path)]
 
     async def work() -> int:
         refused = 0
-        async with Client(host or "localhost", int(port)) as client:
+        async with Client(host or "localhost", port) as client:
             with _progress() as progress:
                 for path, raw in progress.track(messages, description="Sending"):
                     answer = er7.parse(await client.send(raw))

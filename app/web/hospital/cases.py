@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from app import names
 from app.fhir.errors import Gone, NotFound
+from app.fhir.numbers import whole_number
 from app.measures.drill import CaseLine
 from app.outcomes.weights import QUALITY_OF_LIFE, in_force
 from app.security.access import Access
@@ -56,7 +57,7 @@ class Cases:
         if surprising:
             chosen.sort(key=_surprise, reverse=True)
         pages = max(1, -(-len(chosen) // PAGE))
-        number = min(max(_whole(request.query_params.get("page")), 1), pages)
+        number = min(max(whole_number(request.query_params.get("page", ""), 6) or 1, 1), pages)
         path = f"/hospital/{ods}/cases"
         counts = [(id, title, sum(map(test, lines))) for id, (title, test) in SHOWN.items()]
         return render(
@@ -134,7 +135,3 @@ def _quality(line: CaseLine) -> str:
         return "Not known: nobody has answered"
     levels = next(attribute.levels for attribute in in_force().attributes if attribute.code == QUALITY_OF_LIFE)
     return levels[min(line.facts.quality_of_life, len(levels) - 1)]
-
-
-def _whole(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 7 else 1

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app import clock
 from app.fhir.errors import BusinessRule, Conflict, FHIRError, Gone, Invalid, Issue, NotFound
+from app.fhir.numbers import whole_number
 from app.forms import validate_response
 from app.forms.items import CORE, answer_value, extension, form, walk
 from app.registry import operative_record
@@ -50,9 +51,9 @@ class Fill:
         draft.values = fields.posted(questionnaire, sent)
         if ods := str(sent.get(HOSPITAL, "")).strip().upper():
             draft.values[HOSPITAL] = [ods]
-        revision = str(sent.get("revision", ""))
+        revision = whole_number(str(sent.get("revision", "")))
         try:
-            draft.revision = int(revision) if revision.isdigit() else draft.revision
+            draft.revision = draft.revision if revision is None else revision
             draft = await save_draft(self.store, access, draft)
         except RecordConflict:
             draft.revision = (await load_draft(self.store, access, draft.id)).revision

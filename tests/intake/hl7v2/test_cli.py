@@ -118,7 +118,8 @@ def test_send_to_nobody_is_a_sentence(tmp_path: Path) -> None:
     path.write_bytes(GOOD)
     result = csor("send", str(path), "--to", "127.0.0.1:9")
     assert result.exit_code == 1 and "Nobody answers" in result.output
-    assert csor("send", str(path), "--to", "nowhere").exit_code == 2
+    for wrong in ("nowhere", "127.0.0.1:²"):
+        assert csor("send", str(path), "--to", wrong).exit_code == 2
 
 
 @pytest.mark.parametrize(
