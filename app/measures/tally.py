@@ -133,21 +133,28 @@ def tally(
         None if model is None else case_mix.expected(columns.design, model),
         model,
         rules,
-        _hidden(columns, scored, numerator, flags.stratum, len(flags.strata), rules),
+        _hidden(
+            columns,
+            flags,
+            (initial, denominator, initial & ~denominator),
+            (denominator, excluded, exception, numerator, scored & ~numerator),
+            rules,
+        ),
     )
 
 
 def _hidden(
-    columns: Columns, scored: Members, numerator: Members, stratum: Integers, strata: int, rules: Rules
+    columns: Columns, flags: Flags, children: tuple[Members, ...], outcomes: tuple[Members, ...], rules: Rules
 ) -> npt.NDArray[np.bool_]:
-    hospitals = len(columns.hospitals)
+    hospitals, strata = len(columns.hospitals), len(flags.strata)
 
     def count(member: Members) -> Integers:
         whole = np.bincount(columns.hospital[member], minlength=hospitals)[:, None]
-        inside = member & (stratum >= 0)
-        place = columns.hospital[inside] * strata + stratum[inside]
-        return np.hstack([whole, np.bincount(place, minlength=hospitals * strata).reshape(hospitals, strata)]).astype(np.int64)
+        inside = member & (flags.stratum >= 0)
+        place = columns.hospital[inside] * strata + flags.stratum[inside]
+        each = np.hstack([whole, np.bincount(place, minlength=hospitals * strata).reshape(hospitals, strata)])
+        return np.vstack([each, each.sum(axis=0, keepdims=True)]).astype(np.int64)
 
-    cases, events = count(scored), count(scored & numerator)
-    together = disclosure.suppressed(cases.sum(axis=0, keepdims=True), events.sum(axis=0, keepdims=True), rules)
-    return np.vstack([disclosure.suppressed(cases, events, rules), together])
+    return disclosure.suppressed(
+        np.stack([count(each) for each in children]), np.stack([count(each) for each in outcomes]), rules
+    )

@@ -311,3 +311,21 @@ def test_ten_hospitals_that_are_alike_seldom_stand_out_and_a_bad_one_does() -> N
     assert flagged <= 100 * 0.05 + 3 * np.sqrt(100 * 0.05 * 0.95)
     told = bands(nation(150, seed=99, shift={4: 1.5}))
     assert told[4] == "fewer-good" and told.count("fewer-good") == 1
+
+
+async def test_few_children_without_an_outcome_or_before_their_year_are_hidden_from_others_alone(store: Store) -> None:
+    def more(number: int, **changes: Any) -> list[CaseFacts]:
+        return [
+            case(case=f"{changes['hospital']}-{n}", patient=f"{changes['hospital']}-{n}", quality_of_life=None, **changes)
+            for n in range(number)
+        ]
+
+    silent = more(3, hospital="ZB9", index_date="2023-03-01", as_of="2024-02-29")
+    recent = more(2, hospital="ZC9", horizon_reached=False, index_date="2025-12-01", as_of="2025-12-30")
+    nearly = more(5, hospital="ZA1", index_date="2023-03-01", as_of="2024-02-29")  # whose others are all known
+    await put(store, [*nation(60, hospitals=4), *silent, *recent, *nearly])
+    for ods, span in (("ZB9", ("2022", "2024")), ("ZC9", ("2025-12", "2025")), ("ZA1", ("2022", "2024"))):
+        others = await evaluate(store, Access("o", "hospital", frozenset({"ZA3"})), MEASURE, *span, reporter=ods)
+        assert set(counts(others["group"][0]).values()) == {None} and not parts(others["group"][0], "completeness")
+        own = await evaluate(store, Access("o", "hospital", frozenset({ods})), MEASURE, *span, reporter=ods)
+        assert None not in counts(own["group"][0]).values()

@@ -95,7 +95,7 @@ async def test_a_change_is_seen(store: Store, evaluations: list[str]) -> None:
 async def test_nothing_older_goes_into_figures_of_now(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """For two seconds a reader may see the figures of before; what is made meanwhile for another must not keep them for good."""
     measure = "survival-to-one-year"
-    await put(store, nation(60, hospitals=4))
+    await put(store, nation(160, hospitals=4))
     monkeypatch.setattr(figures, "FRESH", 1000.0)
     before = await cabinet(store).figures(PUBLIC, measure)
     await _a_child_dies(store)
