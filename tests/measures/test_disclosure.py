@@ -186,6 +186,13 @@ def test_few_children_take_those_of_two_other_hospitals_with_them_whatever_else_
     assert [row[1] for row in hidden(numbers, few)] == [True, True, True, True, True, False]
 
 
+def test_a_measure_without_strata_hides_as_if_all_were_one_stratum() -> None:
+    events = np.array([[[3], [20], [20], [20], [63]]])
+    cases = np.array([[[30], [40], [50], [60], [180]]])
+    found = suppressed(cases, np.concatenate([cases, events, cases - events]), rules())
+    assert found.tolist() == [[True], [True], [True], [False], [False]]
+
+
 def test_few_unknown_outcomes_are_hidden_and_many_are_not() -> None:
     alike = [[40, 40]] * 4, [[20, 20]] * 4
     assert np.all(hidden(*alike, unknown=3)[:4]) and not np.any(hidden(*alike, unknown=8))
