@@ -10,7 +10,11 @@ _NAME = "comparison-rules-demonstration"
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """`alert` and `alarm` are one-sided tail probabilities; counts from `suppress_from` to `suppress_to` are not published."""
+    """`alert` and `alarm` are one-sided tail probabilities; counts from `suppress_from` to `suppress_to` are not published.
+
+    `suppress_unknown`: neither are so few unknown outcomes. How many parents did not answer tells nothing of a child, and where nearly all
+    answer, to hide it would hide most hospitals' figures.
+    """
 
     alert: float
     alarm: float
@@ -20,6 +24,7 @@ class Rules(msgspec.Struct, frozen=True):
     suppress_from: int
     suppress_to: int
     fewest_suppressed_hospitals: int
+    suppress_unknown: bool = False
 
 
 @lru_cache(maxsize=1)

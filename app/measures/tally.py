@@ -137,7 +137,7 @@ def tally(
             columns,
             flags,
             (initial, denominator, initial & ~denominator),
-            (denominator, excluded, exception, numerator, scored & ~numerator),
+            (denominator, excluded, numerator, scored & ~numerator, *([exception] if rules.suppress_unknown else [])),
             rules,
         ),
     )

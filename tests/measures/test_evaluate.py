@@ -313,7 +313,7 @@ def test_ten_hospitals_that_are_alike_seldom_stand_out_and_a_bad_one_does() -> N
     assert told[4] == "fewer-good" and told.count("fewer-good") == 1
 
 
-async def test_few_children_without_an_outcome_or_before_their_year_are_hidden_from_others_alone(store: Store) -> None:
+async def test_few_children_without_any_outcome_or_before_their_year_are_hidden_from_others_alone(store: Store) -> None:
     def more(number: int, **changes: Any) -> list[CaseFacts]:
         return [
             case(case=f"{changes['hospital']}-{n}", patient=f"{changes['hospital']}-{n}", quality_of_life=None, **changes)
@@ -322,9 +322,11 @@ async def test_few_children_without_an_outcome_or_before_their_year_are_hidden_f
 
     silent = more(3, hospital="ZB9", index_date="2023-03-01", as_of="2024-02-29")
     recent = more(2, hospital="ZC9", horizon_reached=False, index_date="2025-12-01", as_of="2025-12-30")
-    nearly = more(5, hospital="ZA1", index_date="2023-03-01", as_of="2024-02-29")  # whose others are all known
+    nearly = more(5, hospital="ZA2", index_date="2023-03-01", as_of="2024-02-29")  # whose others are all known
     await put(store, [*nation(60, hospitals=4), *silent, *recent, *nearly])
-    for ods, span in (("ZB9", ("2022", "2024")), ("ZC9", ("2025-12", "2025")), ("ZA1", ("2022", "2024"))):
+    nearly_told = counts((await evaluate(store, HOSPITAL, MEASURE, "2022", "2024", reporter="ZA2"))["group"][0])
+    assert nearly_told["denominator-exception"] == 5
+    for ods, span in (("ZB9", ("2022", "2024")), ("ZC9", ("2025-12", "2025"))):
         others = await evaluate(store, Access("o", "hospital", frozenset({"ZA3"})), MEASURE, *span, reporter=ods)
         assert set(counts(others["group"][0]).values()) == {None} and not parts(others["group"][0], "completeness")
         own = await evaluate(store, Access("o", "hospital", frozenset({ods})), MEASURE, *span, reporter=ods)
