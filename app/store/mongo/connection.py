@@ -4,6 +4,7 @@ What must stay true: every write is acknowledged by a majority and in its journa
 primary; no URL, user or password reaches a log or an error.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,7 +28,7 @@ from pymongo.read_concern import ReadConcern
 from app.fhir.errors import FHIRError, TooLarge, Unavailable
 from app.logs import logger
 from app.store.mongo.words import Document
-from app.store.open import public_url
+from app.store.open import is_plain, public_url
 
 MAJORITY = WriteConcern("majority", j=True)
 OLDEST_WIRE = 13  # MongoDB 5.0: snapshot reads outside transactions
@@ -47,14 +48,20 @@ _NO_ROLE, _NOBODY = 13, (11, 18, 8000)  # known, or nobody at all, but not let a
 def connect(url: str) -> AsyncMongoClient[Document]:
     """A client that is not connected yet. Raises Unavailable for a URL that does not mean anything."""
     options: dict[str, Any] = {name: value for name, value in _TIMES.items() if name.lower() not in url.lower()}
+    unread = Unavailable(
+        "The store's URL is not a MongoDB URL that can be read: write mongodb://host1,host2/csor?replicaSet=name, with options that"
+        " MongoDB knows and with special characters of the password percent-encoded."
+    )
+    if not is_plain(url):
+        raise unread
     try:
-        return AsyncMongoClient(url, appname="csor", tz_aware=True, retryWrites=True, retryReads=True, **options)
-    except (InvalidURI, ConfigurationError, ValueError):
-        # The driver's sentence may quote the URL.
-        raise Unavailable(
-            "The store's URL is not a MongoDB URL that can be read: write mongodb://host1,host2/csor?replicaSet=name,"
-            " with special characters of the password percent-encoded."
-        ) from None
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error", UserWarning
+            )  # of options: the driver would print them, and what of a password it took for one
+            return AsyncMongoClient(url, appname="csor", tz_aware=True, retryWrites=True, retryReads=True, **options)
+    except (InvalidURI, ConfigurationError, ValueError, UserWarning):
+        raise unread from None  # the driver's sentence may quote the URL
 
 
 def database(client: AsyncMongoClient[Document]) -> AsyncDatabase[Document]:
