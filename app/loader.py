@@ -1,26 +1,26 @@
 """Files of FHIR into a server, in an order in which each finds what it refers to. `csor load` is its command line.
 
 Invariants: the files are read once, as a stream; every resource goes through the routes that callers use (validation, conditions, one
-commit for a transaction); what is refused is reported with file, line and a sentence, and stops nothing else.
+commit for a transaction); what was not stored is reported with file, line and a sentence, and stops nothing else, unless nobody is there any more.
 
 Order: what others refer to comes first (files of hospitals and practitioners, then types by rank); a transaction whose condition
 matches nothing yet is put back and tried again after the others, as long as that helps.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from app.fhir import codec
-from app.fhir.errors import FHIRError
+from app.fhir.errors import FHIRError, Unavailable
 from app.fhir.files import FileItem, files_in, read_resources
 
 AT_ONCE = 3  # bundles under way
 GROUP = 400  # loose resources that share one transaction
-READ_AHEAD = 4
+UNKNOWN = (502, 504)  # no answer came through, so it may have been stored: in smaller pieces it might be stored twice
 # What others refer to, first to last; all other types come after these
 RANK = [
     "CodeSystem",
@@ -57,7 +57,7 @@ class Sink(Protocol):
     """Where a bundle is posted: a store in this process or a server elsewhere."""
 
     async def post(self, bundle: Callable[[], dict[str, Any]]) -> tuple[int, dict[str, Any]]:
-        """Status and body. `bundle` decodes it afresh."""
+        """Status and body. `bundle` decodes it afresh. Raises Unavailable where nobody is there to take anything, which ends the load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,7 @@ class Report:
     already: int = 0  # conditional creates that found one
     refusals: list[Refusal] = field(default_factory=list)
     refused: int = 0
+    ended: str = ""  # why not all files were tried
 
     def refuse(self, item: FileItem, sentence: str, count: int = 1) -> None:
         """Counts all, keeps the first thousand sentences."""
@@ -90,39 +91,62 @@ class Report:
 
 
 class Loader:
-    """One run. `progress` is told of each file that is done with."""
+    """One run. `progress` is told of each file that is done with; `report` is right at any moment, so that an interrupted run can tell."""
 
-    def __init__(self, sink: Sink, progress: Callable[[Path], None] = lambda path: None) -> None:
-        self._sink, self._progress, self.report = sink, progress, Report()
+    def __init__(self, sink: Sink, progress: Callable[[Path], None] = lambda path: None, report: Report | None = None) -> None:
+        self._sink, self._progress, self.report = sink, progress, report or Report()
         self._loose: list[tuple[FileItem, dict[str, Any]]] = []
         self._later: list[tuple[FileItem, str]] = []
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def run(self, paths: Iterable[Path]) -> Report:
         """Loads everything below `paths`."""
-        files = sorted(files_in(paths), key=_file_order)
+        try:
+            await self._run(sorted(files_in(paths), key=_file_order))
+        finally:
+            for task in self._under_way:  # something went wrong, or somebody pressed Ctrl-C
+                task.cancel()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+        return self.report
+
+    async def _run(self, files: list[Path]) -> None:
         tier: int | None = None
-        under_way: set[asyncio.Task[None]] = set()
         async for path, item in _ahead(files):
+            if self.report.ended:
+                break
             if item is None:
                 self.report.files += 1
                 self._progress(path)
                 continue
             if tier is not None and _file_order(path)[0] != tier:
                 await self._flush()
-                await _all(under_way)
+                await self._wait()
             tier = _file_order(path)[0]
             work = await self._take(item)
             if work is not None:
-                under_way.add(task := asyncio.ensure_future(work))
-                task.add_done_callback(under_way.discard)
-            if len(under_way) >= AT_ONCE:
-                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                self._under_way.add(asyncio.create_task(work))
+            await self._wait(AT_ONCE - 1)
         await self._flush()
-        await _all(under_way)
+        await self._wait()
         await self._again()
-        return self.report
 
-    async def _take(self, item: FileItem) -> Awaitable[None] | None:
+    async def _wait(self, most: int = 0) -> None:
+        """Until at most so many bundles are under way. Raises what the work on one raised."""
+        while len(self._under_way) > most:
+            done, self._under_way = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+
+    async def _post(self, bundle: Callable[[], dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+        """As the sink; once nobody is there, everything is refused with the sentence that says so."""
+        if not self.report.ended:
+            try:
+                return await self._sink.post(bundle)
+            except Unavailable as error:
+                self.report.ended = str(error)
+        return 504, Unavailable(self.report.ended).outcome()
+
+    async def _take(self, item: FileItem) -> Coroutine[Any, Any, None] | None:
         """Work for a bundle; a loose resource waits for its group."""
         try:
             resource = item.decode()
@@ -144,7 +168,7 @@ class Loader:
         return None
 
     async def _bundle(self, item: FileItem, decode: Callable[[], dict[str, Any]], *, last: bool = False) -> None:
-        status, body = await self._sink.post(decode)
+        status, body = await self._post(decode)
         entries = body.get("entry") or []
         if status == 412 and not last:
             self._later.append((item, _sentence(body)))
@@ -189,12 +213,13 @@ class Loader:
         raw = codec.encode(
             {"resourceType": "Bundle", "type": "transaction", "entry": [_entry(resource) for _, resource in group]}
         )
-        status, body = await self._sink.post(partial(codec.decode, raw))
+        status, body = await self._post(partial(codec.decode, raw))
         if status < 400:
             self.report.loaded += len(group)
-        elif len(group) == 1:
-            item, resource = group[0]
-            self.report.refuse(item, _sentence(body).replace("Bundle.entry[0].resource", str(resource.get("resourceType"))))
+        elif len(group) == 1 or status in UNKNOWN:
+            for item, resource in group:
+                said = _sentence(body).replace("Bundle.entry[0].resource", str(resource.get("resourceType")))
+                self.report.refuse(item, said)
         else:
             half = len(group) // 2  # so that one bad resource costs a few small commits, not hundreds
             await self._group(group[:half])
@@ -235,29 +260,18 @@ def _first(resource: dict[str, Any], afresh: Callable[[], dict[str, Any]]) -> Ca
     return lambda: ready.pop() if ready else afresh()
 
 
-async def _all(tasks: set[asyncio.Task[None]]) -> None:
-    if tasks:
-        await asyncio.gather(*tasks)
+def _items(files: list[Path]) -> Iterator[tuple[Path, FileItem | None]]:
+    for path in files:
+        for item in read_resources([path]):
+            yield path, item
+        yield path, None
 
 
 async def _ahead(files: list[Path]) -> AsyncIterator[tuple[Path, FileItem | None]]:
-    """Items of the files, read and unpacked by a thread a little ahead; (path, None) after each file."""
-    queue: asyncio.Queue[tuple[Path, FileItem | None] | None] = asyncio.Queue(READ_AHEAD)
+    """Items of the files, each read and unpacked by a thread while the one before is worked on; (path, None) after each file."""
+    items = _items(files)
     loop = asyncio.get_running_loop()
-
-    def give(value: tuple[Path, FileItem | None] | None) -> None:
-        asyncio.run_coroutine_threadsafe(queue.put(value), loop).result()
-
-    def read() -> None:
-        try:
-            for path in files:
-                for item in read_resources([path]):
-                    give((path, item))
-                give((path, None))
-        finally:
-            give(None)
-
-    reader = loop.run_in_executor(None, read)
-    while (value := await queue.get()) is not None:
+    following = loop.run_in_executor(None, next, items, None)
+    while (value := await following) is not None:
+        following = loop.run_in_executor(None, next, items, None)
         yield value
-    await reader

@@ -1,15 +1,25 @@
 """The commands that need no server, and the loader with what it reports."""
 
+import asyncio
 import bz2
 import gzip
 import json
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
 from app.cli import COMMANDS
+from app.loader import Loader
+from tests import mongod
 from tests.fhir.profiles.making import URL, element, profile
 from tests.journeys.conftest import csor
 
@@ -89,6 +99,121 @@ def test_load_takes_many_forms_and_reports_what_it_refused(tmp_path: Path) -> No
     assert csor("check", "--data", str(tmp_path / "store")).returncode == 0
     rebuilt = csor("rebuild", "--data", str(tmp_path / "store"))
     assert rebuilt.returncode == 0 and "indexed anew" in rebuilt.stdout, rebuilt.stderr
+
+
+@contextmanager
+def server(answer: Callable[[BaseHTTPRequestHandler, bytes], None]) -> Iterator[str]:
+    """Something that listens on this machine and gives each POST over to `answer`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            answer(self, self.rfile.read(int(self.headers["content-length"])))
+
+        def log_message(self, *_: object) -> None: ...
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    yield f"http://user:hunter2@127.0.0.1:{listening.server_port}/fhir"
+    listening.shutdown()
+    listening.server_close()
+
+
+def bundles(directory: Path, number: int) -> Path:
+    directory.mkdir()
+    for n in range(number):
+        entry = {"resource": patient(f"p{n}"), "request": {"method": "PUT", "url": f"Patient/p{n}"}}
+        write(directory / f"bundle{n}.json", {"resourceType": "Bundle", "type": "transaction", "entry": [entry]})
+    return directory
+
+
+def test_load_ends_with_a_sentence_where_no_server_is(tmp_path: Path) -> None:
+    source, port = bundles(tmp_path / "in", 12), mongod.free_port()
+    done = csor("load", str(source), "--url", f"http://user:hunter2@127.0.0.1:{port}/fhir")
+    assert done.returncode == 1 and "bundle0.json: " in done.stderr
+    assert f"Error: http://127.0.0.1:{port}/fhir cannot be reached" in done.stderr and "The load ended there" in done.stderr
+    assert "Traceback" not in done.stderr and "never retrieved" not in done.stderr and "hunter2" not in done.stderr
+
+
+def test_load_names_every_bundle_that_a_server_did_not_answer(tmp_path: Path) -> None:
+    source = bundles(tmp_path / "in", 12)
+
+    def answer(request: BaseHTTPRequestHandler, body: bytes) -> None:
+        number = int(re.search(rb"Patient/p(\d+)", body)[1])  # type: ignore[index]
+        if number % 2:
+            return  # and the connection is closed
+        if number % 4:
+            request.send_response(301)
+            request.send_header("location", "https://elsewhere.example/fhir")
+            reply = b"<html>moved</html>"
+        else:
+            request.send_response(200)
+            reply = json.dumps({"resourceType": "Bundle", "entry": [{"response": {"status": "201"}}]}).encode()
+        request.send_header("content-length", str(len(reply)))
+        request.end_headers()
+        request.wfile.write(reply)
+
+    with server(answer) as url:
+        done = csor("load", str(source), "--url", url)
+    assert done.returncode == 1 and "3 resources loaded, 9 refused, from 12 files" in done.stdout, done.stderr
+    for n in range(12):
+        assert (f"bundle{n}.json: " in done.stderr) == bool(n % 4), done.stderr
+    assert "broke off before it answered" in done.stderr and "answered 301, but not as a FHIR server does" in done.stderr
+    assert "never retrieved" not in done.stderr and "hunter2" not in done.stderr
+
+
+def test_what_may_be_stored_is_not_sent_again_in_pieces(tmp_path: Path) -> None:
+    (tmp_path / "Patient.ndjson").write_text('{"resourceType":"Patient"}\n' * 50)
+    posts: list[bytes] = []
+    with server(lambda _, body: posts.append(body)) as url:
+        done = csor("load", str(tmp_path / "Patient.ndjson"), "--url", url)
+    assert done.returncode == 1 and "50 refused" in done.stdout and len(posts) == 1
+    assert "Patient.ndjson:50: " in done.stderr
+
+
+@pytest.mark.parametrize("url", ["http://u:hunter2@[::1/fhir", "localhost:8000/fhir", "http://u:hunter2@h:port/fhir", "ftp://h/"])
+def test_load_says_what_a_url_looks_like(url: str, tmp_path: Path) -> None:
+    said = csor("load", str(tmp_path), "--url", url)
+    assert (
+        said.returncode == 2
+        and "--url must look like http://localhost:8000/fhir." in said.stderr
+        and "hunter2" not in said.stderr
+    )
+
+
+def test_load_refuses_what_is_no_token(tmp_path: Path) -> None:
+    said = csor("load", str(tmp_path), "--url", "http://localhost:1/fhir", "--token", "csor_\N{LATIN SMALL LETTER E WITH ACUTE}")
+    assert said.returncode == 2 and "--token" in said.stderr
+
+
+def test_an_interrupted_load_ends_at_once_and_says_what_was_loaded(tmp_path: Path) -> None:
+    file = tmp_path / "Patient.ndjson"
+    file.write_text("".join(json.dumps(patient(f"p{n}")) + "\n" for n in range(12_000)))
+    arrived = threading.Event()
+
+    def answer(request: BaseHTTPRequestHandler, body: bytes) -> None:
+        arrived.set()
+        time.sleep(3)
+
+    with server(answer) as url:
+        command = [sys.executable, "-m", "app.cli", "load", str(file), "--url", url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as loading:
+            assert arrived.wait(60)
+            loading.send_signal(signal.SIGINT)
+            out, err = loading.communicate(timeout=20)
+    assert loading.returncode == 130, err
+    assert "0 resources loaded" in out and "may be stored too" in err and "Interrupted." in err and "Traceback" not in err
+
+
+def test_a_load_that_fails_ends(tmp_path: Path) -> None:
+    """Though the files have much more: nobody waits for the thread that reads them."""
+
+    class Broken:
+        async def post(self, bundle: object) -> tuple[int, dict[str, object]]:
+            raise LookupError("of ours")
+
+    files = [bundles(tmp_path / "in", 40)]
+    with pytest.raises(LookupError):
+        asyncio.run(Loader(Broken()).run(files))  # type: ignore[arg-type]
 
 
 def test_a_transaction_waits_for_what_its_conditions_need(tmp_path: Path) -> None:

@@ -4,11 +4,15 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from app.commands.common import opened, store_options
+from app.store.open import public_url
+
+if TYPE_CHECKING:
+    from app.loader import Report, Sink
 
 
 @click.command()
@@ -20,7 +24,7 @@ from app.commands.common import opened, store_options
 def load(paths: tuple[Path, ...], store_url: str, url: str | None, token: str | None, quiet: bool) -> None:
     """Load resources, Bundles, NDJSON and directories of them (.gz .bz2 .xz too), in the order of their references.
 
-    Exit 1 if anything was refused; everything else is loaded all the same.
+    Exit 1 if anything was refused; everything else is loaded all the same, unless the server goes away.
 
     \b
     Examples:
@@ -28,9 +32,39 @@ def load(paths: tuple[Path, ...], store_url: str, url: str | None, token: str | 
       csor load export/*.ndjson.gz --store sqlite:////srv/csor.db
       csor load patient.json --url http://localhost:8000/fhir --token csor_…
     """
-    start = time.perf_counter()
-    report = asyncio.run(_into_server(paths, url, token, quiet) if url else _into_store(paths, store_url, quiet))
-    seconds = time.perf_counter() - start
+    from app.loader import Report
+
+    if url:
+        _require_usable(url, token)
+    report, start = Report(), time.perf_counter()
+    try:
+        asyncio.run(_into_server(report, paths, url, token, quiet) if url else _into_store(report, paths, store_url, quiet))
+    except KeyboardInterrupt:
+        _tell(report, time.perf_counter() - start)
+        click.echo("What was under way just then may be stored too.", err=True)
+        raise
+    _tell(report, time.perf_counter() - start)
+    if report.ended:
+        raise click.ClickException(f"{report.ended} The load ended there: not all files were tried.")
+    if report.refused:
+        raise SystemExit(1)
+
+
+def _require_usable(url: str, token: str | None) -> None:
+    """Raises UsageError with a sentence that holds no password or token."""
+    import httpx
+
+    try:
+        read = httpx.URL(url)
+    except (httpx.InvalidURL, UnicodeError):
+        read = httpx.URL()
+    if read.scheme not in ("http", "https") or not read.host:
+        raise click.UsageError("--url must look like http://localhost:8000/fhir.")
+    if token and not (token.isascii() and token.isprintable()):
+        raise click.UsageError("--token: this has characters that no token has.")
+
+
+def _tell(report: "Report", seconds: float) -> None:
     for refusal in report.refusals:
         click.echo(str(refusal), err=True)
     if report.refused > len(report.refusals):
@@ -40,11 +74,9 @@ def load(paths: tuple[Path, ...], store_url: str, url: str | None, token: str | 
     click.echo(
         f"{report.loaded} resources loaded{already}, {report.refused} refused, from {report.files} files in {seconds:.1f} s ({rate:,.0f}/s)."
     )
-    if report.refused:
-        raise SystemExit(1)
 
 
-async def _into_store(paths: tuple[Path, ...], store_url: str, quiet: bool) -> Any:
+async def _into_store(report: "Report", paths: tuple[Path, ...], store_url: str, quiet: bool) -> None:
     from app.api import Context, routes
     from app.api.inprocess import request
     from app.main import calm_the_collector, hooks
@@ -62,29 +94,36 @@ async def _into_store(paths: tuple[Path, ...], store_url: str, quiet: bool) -> A
                 reply = await request(table, operator, "POST", "", headers=[(b"prefer", b"return=minimal")], body=bundle)
                 return reply.status, _decoded(reply.body)
 
-        return await _run(Local(), paths, quiet)
+        await _run(Local(), report, paths, quiet)
 
 
-async def _into_server(paths: tuple[Path, ...], url: str, token: str | None, quiet: bool) -> Any:
+async def _into_server(report: "Report", paths: tuple[Path, ...], url: str, token: str | None, quiet: bool) -> None:
     import httpx
 
     from app.fhir import codec
     from app.fhir.errors import Unavailable
 
+    where = public_url(url)
     headers = {"content-type": "application/fhir+json", "accept": "application/fhir+json", "prefer": "return=minimal"}
     if token:
         headers["authorization"] = f"Bearer {token}"
-    async with httpx.AsyncClient(headers=headers, timeout=600) as client:
+    async with httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(600, connect=20)) as client:
 
         class Remote:
             async def post(self, bundle: Callable[[], dict[str, Any]]) -> tuple[int, dict[str, Any]]:
                 try:
                     reply = await client.post(url.rstrip("/"), content=codec.encode(bundle()))
+                except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                    raise Unavailable(f"{where} cannot be reached ({str(error) or 'it does not answer'}).") from None
                 except httpx.TransportError as error:
-                    raise Unavailable(f"{url} does not answer ({type(error).__name__}).") from None
-                return reply.status_code, _decoded(reply.content)
+                    lost = f"{where} broke off before it answered ({type(error).__name__}): nobody knows whether this was stored."
+                    return 504, Unavailable(lost).outcome()
+                body = _decoded(reply.content)
+                if reply.status_code < 400 and body.get("resourceType") != "Bundle":  # of something else that listens there
+                    return 502, Unavailable(f"{where} answered {reply.status_code}, but not as a FHIR server does.").outcome()
+                return reply.status_code, body
 
-        return await _run(Remote(), paths, quiet)
+        await _run(Remote(), report, paths, quiet)
 
 
 def _decoded(raw: bytes) -> dict[str, Any]:
@@ -97,7 +136,7 @@ def _decoded(raw: bytes) -> dict[str, Any]:
         return {"issue": [{"severity": "error", "diagnostics": "The server answered something that is not FHIR."}]}
 
 
-async def _run(sink: Any, paths: tuple[Path, ...], quiet: bool) -> Any:
+async def _run(sink: "Sink", report: "Report", paths: tuple[Path, ...], quiet: bool) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -108,4 +147,4 @@ async def _run(sink: Any, paths: tuple[Path, ...], quiet: bool) -> Any:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("loading", total=count_files(paths))
-        return await Loader(sink, lambda _: bar.advance(task)).run(paths)
+        await Loader(sink, lambda _: bar.advance(task), report).run(paths)
