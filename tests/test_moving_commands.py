@@ -1,6 +1,8 @@
 """`csor copy`, `csor backup` and `csor restore`, as an administrator types them."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from app.commands import backup
 from app.security.access import SYSTEM
 from app.store.open import open_store
 from app.store.protocol import Put, PutRecord, Record
+from app.store.sqlite.store import SQLiteStore
 from tests.contract.builders import patient
 from tests.support import with_database
 
@@ -65,10 +68,75 @@ def test_a_backup_is_a_store(sqlite: str, tmp_path: Path) -> None:
     assert "25 versions and 25 records" in restored.output
 
 
-def test_a_missing_store_is_not_backed_up(tmp_path: Path) -> None:
-    refused = csor("backup", str(tmp_path / "x.db"), "--store", f"sqlite:///{tmp_path / 'none.db'}")
-    assert refused.exit_code != 0 and "no store" in refused.output
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("name", ["none.db", "empty.db", "other.db"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["copy", "--from", "STORE", "--to", "sqlite:///PLACE/new.db"],
+        ["restore", "PLACE/NAME", "--store", "sqlite:///PLACE/new.db"],
+        ["backup", "PLACE/x.db", "--store", "STORE"],
+        ["check", "--store", "STORE"],
+        ["rebuild", "--store", "STORE"],
+        ["client", "list", "--store", "STORE"],
+        ["client", "revoke", "x", "--store", "STORE"],
+        ["user", "list", "--store", "STORE"],
+        ["user", "revoke", "x", "--store", "STORE"],
+        ["hes", "errors", "--store", "STORE"],
+        ["hl7", "errors", "--store", "STORE"],
+        ["measure", "fit", "--store", "STORE"],
+    ],
+    ids=lambda command: "-".join(word for word in command if word.islower()),
+)
+def test_a_store_that_is_not_there_is_neither_made_nor_taken_for_an_empty_one(
+    command: list[str], name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.db").touch()
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE other (name)")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    if command[0] == "restore" and name == "none.db":
+        return  # click looks whether the file is there
+    url = f"sqlite:///{tmp_path / name}"
+    refused = csor(*(word.replace("STORE", url).replace("PLACE", str(tmp_path)).replace("NAME", name) for word in command))
+    assert refused.exit_code == 1 and f"There is no store at {url}" in refused.output
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_store_that_goes_when_it_is_closed_is_not_backed_up(tmp_path: Path) -> None:
+    refused = csor("backup", str(tmp_path / "x.db"), "--store", "sqlite://")
+    assert refused.exit_code == 1 and "There is no store at sqlite://." in refused.output and not list(tmp_path.iterdir())
+
+
+def test_a_mistyped_database_is_neither_made_nor_copied(mongodb: str, tmp_path: Path) -> None:
+    url = with_database(mongodb, "csor_mistyped")
+    for command in (
+        ["backup", f"{tmp_path}/x.db", "--store", url],
+        ["copy", "--from", url, "--to", f"sqlite:///{tmp_path}/x.db"],
+    ):
+        refused = csor(*command)
+        assert refused.exit_code == 1 and "There is no store at" in refused.output and not list(tmp_path.iterdir())
+    with MongoClient(mongodb) as client:
+        assert "csor_mistyped" not in client.list_database_names()
+
+
+def test_a_copy_that_is_not_finished_is_not_used_and_can_go_on(
+    sqlite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = f"sqlite:///{tmp_path / 'half.db'}"
+
+    async def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(SQLiteStore, "adopt", cut_off)
+        csor("copy", "--from", sqlite, "--to", half)
+    for command in (["serve", "--port", "0"], ["client", "add", "x", "--role", "national"], ["backup", str(tmp_path / "no.db")]):
+        refused = csor(*command, "--store", half)
+        assert refused.exit_code == 1 and "holds a copy that is not finished" in refused.output, refused.output
+    checked = csor("check", "--store", half)
+    assert checked.exit_code == 1 and "holds a copy that is not finished" in checked.output
+    assert "compared and the same" in csor("copy", "--from", sqlite, "--to", half).output
+    assert csor("check", "--store", half).output == "All agrees.\n"
 
 
 def test_backups_are_kept_by_their_number_and_nobody_else_reads_them(

@@ -76,17 +76,11 @@ def _seconds_left(directory: Path, every: float) -> float:
 def _write(file: Path, store_url: str) -> None:
     if file.exists():
         raise click.ClickException(f"{file} is there already: choose another name.")
-    if store_url.startswith("sqlite:///") and not Path(store_url.removeprefix("sqlite:///")).is_file():
-        raise click.ClickException(f"There is no store at {store_url}.")
     part = file.with_name(file.name + ".part")  # never a half backup under the name of a whole one
     if store_url.startswith("sqlite:"):
-        for leftover in _files(part):
-            leftover.unlink(missing_ok=True)
-        part.touch(0o600)
         versions = run(_copied_by_sqlite(store_url, part))
         click.echo(f"{versions} versions are kept in {file}.")
     else:
-        part.touch(0o600)
         tell(run(copied(store_url, f"sqlite:///{part.resolve()}")), str(file))
     part.rename(file)
 
@@ -95,6 +89,9 @@ async def _copied_by_sqlite(url: str, part: Path) -> int:
     from app.store.sqlite.store import SQLiteStore
 
     async with opened(url) as store:
+        for leftover in _files(part):
+            leftover.unlink(missing_ok=True)
+        part.touch(0o600)
         await cast(SQLiteStore, store).backup(str(part))
     async with opened(f"sqlite:///{part.resolve()}") as copy:
         findings = await copy.check()

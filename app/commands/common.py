@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 Result = TypeVar("Result")
+HALF = "holds a copy that is not finished: give the same `csor copy` or `csor restore` again"
 
 
 def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,23 +55,32 @@ def read_settings(given: dict[str, Any]) -> "Settings":
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Store]:
-    """An open store, closed at the end."""
+async def opened(url: str, *, create: bool = False, half: bool = False) -> AsyncIterator[Store]:
+    """An open store, closed at the end; with `create` made where there is none, with `half` also one that a copy has not filled yet.
+
+    Raises ClickException with a sentence.
+    """
+    from app.store.moving import is_half
     from app.store.open import open_store
 
-    store = open_store(url)
-    await store.open()
     try:
+        store = open_store(url)
+        await store.open(create=create)
+    except FHIRError as error:
+        raise click.ClickException(str(error)) from None
+    try:
+        if not half and await is_half(store):
+            raise click.ClickException(f"{store.url} {HALF}.")
         yield store
     finally:
         await store.close()
 
 
-def on_store(url: str, work: Callable[[Store], Awaitable[Result]]) -> Result:
+def on_store(url: str, work: Callable[[Store], Awaitable[Result]], *, create: bool = False) -> Result:
     """What `work` makes of the open store. An error of the family is told in a sentence, exit code 1."""
 
     async def opened_first() -> Result:
-        async with opened(url) as store:
+        async with opened(url, create=create) as store:
             return await work(store)
 
     try:

@@ -58,7 +58,7 @@ async def copied(source: str, target: str) -> Outcome:
     """Moves and compares, with a bar on stderr."""
     with Progress(console=Console(stderr=True), transient=True) as bar:
         tasks = {name: bar.add_task(word, total=None) for name, word in _WORDS.items()}
-        async with opened(source) as one, opened(target) as other:
+        async with opened(source) as one, opened(target, create=True, half=True) as other:
             return await move(
                 cast(Movable, one),
                 cast(Movable, other),

@@ -85,7 +85,7 @@ def sender_add(
         click.echo(f"{entry.key} may send for {entry.ods}.")
         return 0
 
-    _on_store(store_url, work)
+    _on_store(store_url, work, create=True)
 
 
 @sender.command("list")
@@ -321,7 +321,7 @@ def _progress() -> Progress:
     )
 
 
-def _on_store(url: str, work: Callable[[Store], Awaitable[int]]) -> None:
+def _on_store(url: str, work: Callable[[Store], Awaitable[int]], *, create: bool = False) -> None:
     """`work` returns the exit code."""
-    if code := on_store(url, work):
+    if code := on_store(url, work, create=create):
         sys.exit(code)

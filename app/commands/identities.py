@@ -38,7 +38,7 @@ def client_add(name: str, role: str, hospitals: Sequence[str], scopes: str, stor
     async def work() -> str:
         from app.security.identity import Identities
 
-        async with opened(store_url) as store:
+        async with opened(store_url, create=True) as store:
             return await Identities(store).register_client(name, role, hospitals, scopes)
 
     click.echo(run(work()))
@@ -87,7 +87,7 @@ def user_add(username: str, role: str, hospitals: Sequence[str], name: str, pass
     async def work() -> str:
         from app.security.identity import Identities
 
-        async with opened(store_url) as store:
+        async with opened(store_url, create=True) as store:
             return await Identities(store).register_user(username, password, role, hospitals, name)
 
     click.echo(run(work()))

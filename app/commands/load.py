@@ -85,7 +85,7 @@ async def _into_store(report: "Report", paths: tuple[Path, ...], store_url: str,
 
     operator = Access("operator", "national", None)  # whoever can open the store's file may do all
 
-    async with opened(store_url) as store:
+    async with opened(store_url, create=True) as store:
         table = routes(Context(store, Identities(store), hooks=hooks(store)))
         calm_the_collector()
 

@@ -238,9 +238,4 @@ def _run(work: Callable[[Store], Awaitable[None]], url: str) -> None:
         await _caught_up(store)
         await work(store)
 
-    file = Path(url.removeprefix("sqlite:///"))
-    if url.startswith("sqlite:///") and not file.exists():
-        raise click.ClickException(
-            f"There is no store in {file.parent}: load data first, or name another with --data or --store."
-        )
     _guarded(lambda: on_store(url, caught_up_first))

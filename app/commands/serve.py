@@ -63,7 +63,7 @@ async def _prepare(settings: Settings) -> None:
     """Opens the store once before any worker does: it is made or migrated here, or refused with a sentence."""
     from app.security.identity import Identities
 
-    async with opened(settings.store_url) as store:
+    async with opened(settings.store_url, create=True) as store:
         identities = Identities(store)
         if not settings.sandbox and not await identities.clients() and not await identities.users():
             click.echo(

@@ -4,7 +4,8 @@ import asyncio
 
 import click
 
-from app.commands.common import opened, run, store_options
+from app.commands.common import HALF, opened, run, store_options
+from app.store.moving import is_half
 
 
 @click.command()
@@ -53,8 +54,8 @@ def check(store_url: str) -> None:
     """
 
     async def work() -> list[str]:
-        async with opened(store_url) as store:
-            return await store.check()
+        async with opened(store_url, half=True) as store:
+            return [f"The store {HALF}."] * await is_half(store) + await store.check()
 
     sentences = run(work())
     for sentence in sentences:

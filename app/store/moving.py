@@ -100,6 +100,11 @@ async def copy(source: Movable, target: Movable, progress: Progress = lambda wha
     return Outcome(head, records.number, tuple(differences))
 
 
+async def is_half(store: Store) -> bool:
+    """Whether a copy into it was begun and is not finished. Who wrote to it now would keep the copy from going on."""
+    return await store.get_record(SYSTEM, *MARK) is not None
+
+
 async def _begin(source: Movable, target: Movable) -> None:
     head = await target.feed_head()
     mark = await target.get_record(SYSTEM, *MARK)

@@ -194,8 +194,8 @@ class Store(Protocol):
     url: str
     indexing: Indexing  # from `open` on
 
-    async def open(self) -> None:
-        """Open or make the store, migrate it, refuse a newer schema."""
+    async def open(self, *, create: bool = True) -> None:
+        """Open or make the store, migrate it, refuse a newer schema. Without `create` raises NotFound where there is none, and leaves no trace."""
 
     async def close(self) -> None:
         """Finish what is under way and close."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,43 @@ def test_writers_are_durable_and_readers_cannot_write(tmp_path: Path) -> None:
         reader.execute("CREATE TABLE x (a)")
     writer.close()
     reader.close()
+
+
+async def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:
+    store = await open_test_store(tmp_path)
+    await store.commit(SYSTEM, [Put(patient("a"))])
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "store.db": 0o600,
+        "store.db-wal": 0o600,
+        "store.db-shm": 0o600,
+    }
+    await store.close()
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+@pytest.mark.parametrize("create", [True, False])
+async def test_a_database_of_another_program_is_left_as_it_is(tmp_path: Path, journal: str, create: bool) -> None:
+    file = tmp_path / "other.db"
+    with closing(sqlite3.connect(file)) as other:
+        other.execute(f"PRAGMA journal_mode = {journal}")
+        other.execute("CREATE TABLE resource (name)")
+        other.commit()
+    before = file.read_bytes()
+    with pytest.raises(Unavailable, match=r"There is no store at .*: the file is a database of another program"):
+        await open_store(f"sqlite:///{file}").open(create=create)
+    assert file.read_bytes() == before and list(tmp_path.iterdir()) == [file]
+
+
+async def test_a_store_that_must_be_there_is_not_made(tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    for path in ("", f"/{tmp_path}/none/x.db", f"/{tmp_path}/empty.db"):
+        with pytest.raises(NotFound, match="There is no store at sqlite://"):
+            await open_store(f"sqlite://{path}").open(create=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.db"] and not (tmp_path / "empty.db").read_bytes()
+    await (await open_test_store(tmp_path)).close()
+    again = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    await again.open(create=False)
+    await again.close()
 
 
 SPOILT = (("p1", 2), ("p2", 1), ("p3", 2))

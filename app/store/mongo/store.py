@@ -50,13 +50,15 @@ class MongoStore:
 
     # ---- opening and closing
 
-    async def open(self) -> None:
-        """Connect, migrate. Raises Unavailable with a sentence that says what to do."""
+    async def open(self, *, create: bool = True) -> None:
+        """Connect, migrate. Raises Unavailable with a sentence that says what to do, and NotFound without `create` where there is no store."""
         self._client = connect(self._secret_url)
         try:
             await require_able(self._client, self._secret_url)
             with translated():
                 self._db = database(self._client)
+                if not create and await self._db.setting.find_one({"_id": "schema"}) is None:
+                    raise NotFound(f"There is no store at {self.url}.")
                 await migrate(self._db)
                 found = await self._db.setting.find_one({"_id": "cursor_key"})
         except BaseException:

@@ -2,7 +2,10 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 from types import TracebackType
+from urllib.parse import quote
 
 from app.fhir.errors import Unavailable
 
@@ -36,6 +39,16 @@ def connect(path: str, *, cache_mb: int = 16, write: bool = False) -> sqlite3.Co
     connection.execute(f"PRAGMA cache_size = -{cache_mb * 1024}")
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
+
+
+def tables(path: str) -> set[str]:
+    """The names of the tables in the file, none where there is no file. It is looked at without a trace."""
+    if not Path(path).is_file():
+        return set()
+    # Where no log lies beside the file it is all there is, and nothing that SQLite would make for a reader is needed.
+    how = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
+    with closing(sqlite3.connect(f"file:{quote(path)}?{how}", timeout=BUSY_MS / 1000, uri=True)) as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
 
 
 def unavailable(error: sqlite3.Error) -> Unavailable:

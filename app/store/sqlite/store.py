@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.clock import micros
-from app.fhir.errors import Gone, NotFound
+from app.fhir.errors import Gone, NotFound, Unavailable
 from app.fhir.search.parameters import default
 from app.fhir.search.types import Entries, Plan
 from app.security.access import Access
@@ -24,7 +24,7 @@ from app.store.moving import PAGE, Version
 from app.store.prepare import prepared
 from app.store.protocol import Change, Found, Guard, Indexing, Record, Stored, Write
 from app.store.sqlite import history, moving, records, upkeep
-from app.store.sqlite.connection import Moment, connect, translated, unavailable
+from app.store.sqlite.connection import Moment, connect, tables, translated, unavailable
 from app.store.sqlite.round import Commit
 from app.store.sqlite.rows import rows_of
 from app.store.sqlite.schema import is_stale, mark_fresh, migrate
@@ -35,6 +35,7 @@ from app.store.sqlite.writer import Writer
 T = TypeVar("T")
 Extract = Callable[[Mapping[str, Any]], Entries]
 
+OURS = {"setting", "resource", "version", "record"}  # tables that every schema has
 READERS = 3
 LOOP_STEPS = 30  # thousands of SQLite's virtual machine steps that a search may take in the loop's thread: about a millisecond
 POLL = 0.05  # seconds between looks at what other processes committed
@@ -60,20 +61,27 @@ class SQLiteStore:
 
     # ---- opening and closing
 
-    async def open(self) -> None:
-        """Open or make the file. Raises Unavailable where that cannot be."""
-        if not self.path:
+    async def open(self, *, create: bool = True) -> None:
+        """Open or make the file. Raises Unavailable where that cannot be, and NotFound without `create` where there is none."""
+        if not self.path and create:
             self._scratch = tempfile.mkdtemp(prefix="csor-")
             self.path = str(Path(self._scratch) / "store.db")
         with translated():
-            await asyncio.to_thread(self._open)
+            await asyncio.to_thread(self._open, create)
             self.indexing = Indexing(self._extract, default()) if self._extract else await load(self)
             if is_stale(self._reading):
                 await self.reindex()
                 await self._writer.submit(mark_fresh)
 
-    def _open(self) -> None:
-        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+    def _open(self, create: bool) -> None:
+        there = tables(self.path)
+        if there and not there >= OURS:
+            raise Unavailable(f"There is no store at {self.url}: the file is a database of another program.")
+        if not there and not create:
+            raise NotFound(f"There is no store at {self.url}.")
+        if not Path(self.path).exists():
+            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            Path(self.path).touch(0o600)  # before SQLite makes it: its files are of children, and nobody else is to read them
         writing = connect(self.path, cache_mb=64, write=True)
         try:
             migrate(writing)

@@ -12,7 +12,7 @@ from bson import encode
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from app.fhir.errors import FHIRError, Unavailable
+from app.fhir.errors import FHIRError, NotFound, Unavailable
 from app.fhir.search.types import Plan
 from app.security.access import SYSTEM
 from app.store.mongo import schema
@@ -188,6 +188,14 @@ def _old_server(listening: socket.socket) -> None:
         except OSError:
             return
         threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+
+async def test_a_store_that_must_be_there_is_not_made(mongodb: str) -> None:
+    url = with_database(mongodb, "csor_mistyped")
+    with pytest.raises(NotFound, match=r"There is no store at .*/csor_mistyped"):
+        await open_store(url).open(create=False)
+    with MongoClient(mongodb) as client:
+        assert "csor_mistyped" not in client.list_database_names()
 
 
 async def test_a_newer_schema_is_left_alone(mongodb: str) -> None:
