@@ -42,6 +42,7 @@ _BAD_VALUE = 2
 _TOO_LARGE = (10334, 17280, 17419, 17420)
 _TOO_MUCH = 388  # for one transaction: what it changes does not fit in MongoDB's cache
 _TOO_OLD = 239  # a snapshot
+_OTHER_CASE = 13297
 _NO_ROLE, _NOBODY = 13, (11, 18, 8000)  # known, or nobody at all, but not let at the database; not known
 
 
@@ -84,6 +85,8 @@ async def require_able(client: AsyncMongoClient[Document], url: str) -> None:
     except ConfigurationError as error:
         if "wire version" in str(error):
             raise Unavailable(f"The MongoDB at {where} is too old: {OLDEST} or newer is needed.") from None
+        if where.startswith("mongodb+srv:"):
+            raise Unavailable(f"The DNS names no members for {where}: is the name right, and does the DNS answer?") from None
         raise Unavailable(f"The MongoDB at {where} cannot be used with these options of the URL.") from None
     except PyMongoError:
         raise Unavailable(f"No MongoDB answers at {where}: is it running, and is the address right?") from None
@@ -106,8 +109,13 @@ def _unreachable(where: str, said: str, client: AsyncMongoClient[Document]) -> s
         return f"The MongoDB at {where} is too old: {OLDEST} or newer is needed."
     if "auth" in said.lower():
         return f"The MongoDB at {where} refuses this user or password."
+    if "RSGhost" in said:
+        return f"The replica set at {where} does not know its members yet: run rs.initiate() there once."
     if (wanted and "SetName" in said) or "replica set name" in said.lower():
-        return f"The MongoDB at {where} is not of the replica set '{wanted}': correct replicaSet= in the URL."
+        return (
+            f"The MongoDB at {where} is not of the replica set '{wanted}': correct replicaSet= in the URL, or, where it runs alone, start"
+            f" it with --replSet {wanted} and run rs.initiate() once."
+        )
     if "no primary" in said.lower() or "No replica set members" in said:
         return f"The replica set at {where} has no primary, or not one of the name '{wanted}': look at rs.status() there."
     return f"No MongoDB answers at {where}: is it running, and is the address right?"
@@ -136,6 +144,8 @@ def translate(error: PyMongoError | BSONError) -> FHIRError:
         return Unavailable(
             "This took longer than MongoDB remembers one moment: try again, or raise its minSnapshotHistoryWindowInSeconds."
         )
+    if code == _OTHER_CASE:
+        return Unavailable("There is a database whose name has the same letters in another case: correct it in the store's URL.")
     logger().error("store-failed", store="mongodb", exc_type=type(error).__name__, code=code)
     if code == _NO_ROLE:
         return Unavailable("MongoDB keeps this user from the database: name one in the store's URL who has readWrite on it.")

@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from app.store.open import open_store, public_url
 from app.store.protocol import Put
 from tests import mongod
 from tests.contract.builders import by_family, patient
-from tests.support import open_mongo_store, with_database
+from tests.support import empty_mongo_url, open_mongo_store, with_database
 
 SECRET = "hunter2"
 
@@ -122,6 +123,36 @@ async def test_a_moment_that_mongodb_has_forgotten(mongodb: str) -> None:
 
 async def test_a_server_alone_is_refused(alone: str) -> None:
     assert "--replSet" in await refusal(alone)
+
+
+async def test_a_server_alone_is_told_what_a_replica_set_in_the_url_takes(alone: str) -> None:
+    said = await refusal(alone.replace("20000", "500") + "&replicaSet=rs0")
+    assert "where it runs alone, start it with --replSet rs0" in said
+
+
+async def test_a_replica_set_that_was_not_initiated(tmp_path: Path, mongodb: str) -> None:
+    if mongod.binary() is None:
+        pytest.skip("no mongod of our own to start")
+    member = mongod.Member(tmp_path)
+    member.start()
+    try:
+        with MongoClient(f"mongodb://{member.address}/?directConnection=true", serverSelectionTimeoutMS=60_000) as client:
+            client.admin.command("ping")
+        for option in ("", "&replicaSet=csor"):
+            said = await refusal(f"mongodb://{member.address}/csor?serverSelectionTimeoutMS=1000{option}")
+            assert "run rs.initiate() there once" in said
+    finally:
+        member.kill()
+
+
+async def test_a_name_that_the_dns_does_not_know() -> None:
+    said = await refusal(f"mongodb+srv://me:{SECRET}@nothere.invalid/csor?serverSelectionTimeoutMS=500")
+    assert said.startswith("The DNS names no members for mongodb+srv://nothere.invalid/csor")
+
+
+async def test_a_database_in_another_case(mongodb: str) -> None:
+    url = await empty_mongo_url(mongodb)
+    assert "in another case" in await refusal(url.replace("/csor_test", "/CSOR_test"))
 
 
 async def test_nobody_there() -> None:
