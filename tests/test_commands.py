@@ -99,6 +99,9 @@ def test_load_takes_many_forms_and_reports_what_it_refused(tmp_path: Path) -> No
     assert csor("check", "--data", str(tmp_path / "store")).returncode == 0
     rebuilt = csor("rebuild", "--data", str(tmp_path / "store"))
     assert rebuilt.returncode == 0 and "indexed anew" in rebuilt.stdout, rebuilt.stderr
+    assert "4 resources indexed anew" in csor("rebuild", "Patient", "--data", str(tmp_path / "store")).stdout
+    mistyped = csor("rebuild", "Patient", "patient", "--data", str(tmp_path / "store"))
+    assert mistyped.returncode == 2 and "There is no resource type 'patient'" in mistyped.stderr and not mistyped.stdout
 
 
 @contextmanager

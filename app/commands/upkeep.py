@@ -20,6 +20,12 @@ def rebuild(types: tuple[str, ...], store_url: str) -> None:
       csor rebuild Patient Observation  the search index of these types alone
     """
 
+    from app.fhir.definitions import r4
+
+    for type in types:
+        if type not in r4().resources:
+            raise click.UsageError(f"There is no resource type '{type}' in FHIR R4.")
+
     async def work() -> int:
         async with opened(store_url) as store:
             done = await store.reindex(types)
