@@ -6,6 +6,7 @@ of the machine can see arguments, and whoever inspects a container sees its envi
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
@@ -69,6 +70,15 @@ class Settings(BaseSettings):
             raise ValueError("must begin with http:// or https://")
         return value.rstrip("/")
 
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: str) -> str:
+        if value and not _is_mail_server(value):
+            raise ValueError(
+                "must look like smtp://user:password@host:port or smtps://…, special characters of the password percent-encoded"
+            )
+        return value
+
     @field_validator("log_level")
     @classmethod
     def _level(cls, value: str) -> str:
@@ -106,3 +116,13 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The store, with the default worked out."""
         return self.store or f"sqlite:///{self.data.resolve() / 'csor.db'}"
+
+
+def _is_mail_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    rest = parts.path.strip("/") or parts.query or parts.fragment
+    return parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and port != 0 and not rest

@@ -102,6 +102,12 @@ def test_a_store_that_is_not_there_is_neither_made_nor_taken_for_an_empty_one(
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_nobody_who_is_not_there_is_revoked(sqlite: str) -> None:
+    for kind in ("client", "user"):
+        refused = csor(kind, "revoke", "nobody", "--store", sqlite)
+        assert refused.exit_code == 1 and "nobody" in str(refused.exception or refused.output)
+
+
 def test_a_store_that_goes_when_it_is_closed_is_not_backed_up(tmp_path: Path) -> None:
     refused = csor("backup", str(tmp_path / "x.db"), "--store", "sqlite://")
     assert refused.exit_code == 1 and "There is no store at sqlite://." in refused.output and not list(tmp_path.iterdir())

@@ -50,6 +50,17 @@ def test_what_is_wrong_is_told(variables: dict[str, str], sentence: str) -> None
     assert said.exit_code == 2 and sentence in said.output, said.output
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["smtp:u:hunter2@host", "smtp://u:hunter2@host:abc", "http://u:hunter2@host", "smtp://u:hunter#2@host", "smtp://u:hunter[2@host",
+     "smtp://", "smtp://u:hunter2@", "smtp://u:1/hunter2@host"],
+)  # fmt: skip
+def test_a_mail_server_is_refused_without_showing_its_password(url: str) -> None:
+    said = CliRunner(env={"CSOR_SMTP_URL": url}).invoke(cli, ["health"])
+    assert said.exit_code == 2 and "CSOR_SMTP_URL: must look like smtp://user:password@host:port" in said.output
+    assert "hunter" not in said.output
+
+
 def test_health_says_when_nobody_answers() -> None:
     said = CliRunner(env={"CSOR_PORT": "1"}).invoke(cli, ["health"])
     assert said.exit_code == 1 and "No server answers on 127.0.0.1:1." in said.output

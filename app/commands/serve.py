@@ -40,6 +40,7 @@ def serve(**options: Any) -> None:
     """
     given = {name: value for name, value in options.items() if value is not None}
     settings = read_settings(given)
+    _require_files(settings)
     asyncio.run(_prepare(settings))
     http = _bind(settings.host, settings.port)
     mllp = _reserve(settings.host, settings.mllp_port) if settings.mllp_port >= 0 else None
@@ -57,6 +58,17 @@ def serve(**options: Any) -> None:
             if held is not None:
                 held.close()
     click.echo("Stopped. Everything that was acknowledged is stored.")
+
+
+def _require_files(settings: Settings) -> None:
+    """Loads once here what every worker will: one that cannot start would be started again for ever. Raises FHIRError with a sentence."""
+    from app.fhir.packages import load
+    from app.intake.hl7v2.listener import tls_context
+
+    if settings.mllp_port >= 0 and settings.mllp_certificate and settings.mllp_key:
+        tls_context(settings.mllp_certificate, settings.mllp_key, settings.mllp_client_authorities)
+    for path in settings.package_paths:
+        load(path)
 
 
 async def _prepare(settings: Settings) -> None:

@@ -49,6 +49,20 @@ def test_ctrl_c_under_load_loses_nothing_that_was_acknowledged(start_server: Sta
     assert checked.returncode == 0, checked.stdout
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_file_that_is_not_there_is_told_before_anything_is_served(
+    workers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("serve", "--sandbox", "--port", "0", "--mllp-port", "0", "--workers", workers, "--data", str(tmp_path))
+    for files in (["CSOR_PACKAGES"], ["CSOR_MLLP_CERTIFICATE", "CSOR_MLLP_KEY"]):
+        with monkeypatch.context() as set:
+            for name in files:
+                set.setenv(name, "/nope.pem")
+            done = csor(*arguments, timeout=60)
+        assert done.returncode == 1 and done.stderr.startswith("Error: ") and "/nope.pem" in done.stderr, done.stderr
+        assert done.stderr.count("\n") == 1 and not done.stdout
+
+
 def test_two_workers_share_one_store(start_server: Start) -> None:
     server = start_server("--workers", "2")
     with server.client(
@@ -109,7 +123,7 @@ def test_without_sandbox_everything_is_denied_until_somebody_is_registered(start
         (("serve", "--nonsense"), "--nonsense"),
         (("nonsense",), "nonsense"),
         (("client", "add", "x", "--role", "vendor"), "hospital"),
-        (("client", "revoke", "nobody"), "nobody"),
+        (("client", "revoke", "nobody"), "no store"),
         (("validate", "/nowhere.json"), "no such file"),
         (("fhirpath", "name", "/nowhere.json"), "no such file"),
         (("load", "/nowhere.json"), "does not exist"),

@@ -9,6 +9,7 @@ import contextlib
 import ssl
 from pathlib import Path
 
+from app.fhir.errors import Unavailable
 from app.intake.hl7v2 import mllp
 from app.intake.hl7v2.inbox import Inbox
 from app.intake.hl7v2.mllp import Event, Framer, frame
@@ -21,12 +22,23 @@ MAX_FAULTS = 20  # of one connection: whatever sends more is no HL7 sender, and 
 
 
 def tls_context(certificate: Path, key: Path, clients: Path | None = None) -> ssl.SSLContext:
-    """For the listener. With `clients` (a file of authorities), senders must show a certificate."""
+    """For the listener. With `clients` (a file of authorities), senders must show a certificate. Raises Unavailable with the file's name."""
+    for file in filter(None, (certificate, key, clients)):
+        try:
+            file.read_bytes()
+        except OSError as error:  # the errors of ssl name no file
+            raise Unavailable(f"{file} cannot be read: {error.strerror}.") from None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
+    try:
+        context.load_cert_chain(certificate, key, password="")  # else it would ask for one
+    except ssl.SSLError:
+        raise Unavailable(f"{certificate} and {key} are not a certificate and its own key without a password, in PEM.") from None
     if clients is not None:
-        context.load_verify_locations(clients)
+        try:
+            context.load_verify_locations(clients)
+        except ssl.SSLError:
+            raise Unavailable(f"{clients} holds no certificates in PEM.") from None
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 

@@ -26,6 +26,22 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return made, key
 
 
+def test_files_that_cannot_be_used_are_named(certificate: tuple[Path, Path], tmp_path: Path) -> None:
+    made, key = certificate
+    nowhere = tmp_path / "nowhere.pem"
+    for files in ((nowhere, key), (made, nowhere), (made, key, nowhere)):
+        with pytest.raises(Unavailable, match=r"nowhere\.pem cannot be read: No such file or directory\."):
+            tls_context(*files)
+    other = tmp_path / "other.pem"
+    other.write_text("not PEM")
+    locked = tmp_path / "locked.pem"
+    command = ["openssl", "rsa", "-aes256", "-passout", "pass:x123", "-in", str(key), "-out", str(locked)]
+    subprocess.run(command, check=True, capture_output=True)
+    for files in ((other, key), (made, other), (made, locked), (made, key, other)):
+        with pytest.raises(Unavailable, match=f"{files[-1]}.* in PEM"):
+            tls_context(*files)
+
+
 async def test_only_senders_with_a_certificate_are_heard(store: Store, certificate: tuple[Path, Path]) -> None:
     made, key = certificate
     server = MLLPServer(store, port=0, sandbox=True, tls=tls_context(made, key, made))
