@@ -50,16 +50,15 @@ def connect(url: str) -> AsyncMongoClient[Document]:
     """A client that is not connected yet. Raises Unavailable for a URL that does not mean anything."""
     options: dict[str, Any] = {name: value for name, value in _TIMES.items() if name.lower() not in url.lower()}
     unread = Unavailable(
-        "The store's URL is not a MongoDB URL that can be read: write mongodb://host1,host2/csor?replicaSet=name, with options that"
-        " MongoDB knows and with special characters of the password percent-encoded."
+        "The store's URL is not a MongoDB URL that can be read: write mongodb://host1,host2/csor?replicaSet=name, with options that its"
+        " driver can use and with special characters of the password percent-encoded."
     )
     if not is_plain(url):
         raise unread
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "error", UserWarning
-            )  # of options: the driver would print them, and what of a password it took for one
+            # Of options: the driver would print them, and with them what of a password it took for one.
+            warnings.simplefilter("error", UserWarning)
             return AsyncMongoClient(url, appname="csor", tz_aware=True, retryWrites=True, retryReads=True, **options)
     except (InvalidURI, ConfigurationError, ValueError, UserWarning):
         raise unread from None  # the driver's sentence may quote the URL
