@@ -52,7 +52,7 @@ async def stored_reports(store: Store, measure: str, period: Period, hospitals: 
 
 
 def row_of_report(report: Mapping[str, Any], hospital: str, name: str) -> Row:
-    """A summary report as a row, its strata inside: what `table.row_of` made the report from, to four places."""
+    """A summary report as a row, its strata inside: what `table.row_of` made the report from, as far as it rounds."""
     (group,) = report["group"]
     strata = [stratum for each in group.get("stratifier", ()) for stratum in each["stratum"]]
     inner = tuple(_row(stratum, hospital, name, stratum["value"]["text"], ()) for stratum in strata)

@@ -20,6 +20,7 @@ from app.statistics import intervals
 CONFIDENCE_INTERVAL = "http://hl7.org/fhir/StructureDefinition/quantity-confidenceInterval"
 ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 POPULATION_SYSTEM = "http://terminology.hl7.org/CodeSystem/measure-population"
+LIMIT_PLACES = 8  # of the ends of chance: so many that the whole number of children that they came from is found again
 BAND_SYSTEM = names.canonical("CodeSystem", "measure-band")
 
 
@@ -117,7 +118,7 @@ def _comparison(comparison: Comparison, model: str | None, suppressed: bool) -> 
             ("ratio", comparison.ratio, 3),
             ("ratioLow", comparison.ratio_low, 3),
             ("ratioHigh", comparison.ratio_high, 3),
-            *zip(("lower95", "upper95", "lower998", "upper998"), comparison.limits, (4, 4, 4, 4), strict=True),
+            *zip(("lower95", "upper95", "lower998", "upper998"), comparison.limits, (LIMIT_PLACES,) * 4, strict=True),
             ("tailLow", comparison.tail_low, 6),
             ("tailHigh", comparison.tail_high, 6),
         ]

@@ -6,6 +6,7 @@ What must stay true: both frames are always told (who did and who did not), a ho
 from dataclasses import dataclass
 from math import ceil
 
+from app.measures.report import LIMIT_PLACES
 from app.measures.table import Row
 
 
@@ -119,11 +120,11 @@ def expected_shares(row: Row) -> tuple[float, float, float, float] | None:
     """The least and the most share that would not be unusual, at 95 % and at 99.8 %, in whole children.
 
     `Row.limits` are interpolated, for curves. A result is flagged by its exact tails; the least count that is not is the next whole number, at both
-    ends. So a dot lies outside the bar exactly where the words say so (published limits have four places: the tolerance is theirs).
+    ends. So a dot lies outside the bar exactly where the words say so (the tolerance is for what a published report rounds, and for arithmetic).
     """
     if row.limits is None or not row.known:
         return None
-    tolerance = 1e-6 + 5e-5 * row.known if row.known < 5000 else 0.25
+    tolerance = 1e-6 + 10**-LIMIT_PLACES * row.known
     low, high, lowest, highest = (min(max(ceil(limit * row.known - tolerance), 0), row.known) / row.known for limit in row.limits)
     return low, high, lowest, highest
 

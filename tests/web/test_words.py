@@ -1,10 +1,15 @@
 """Sentences about a result, for the cases in which there is less to say."""
 
+import numpy as np
 import pytest
 
+from app.measures.comparison import compare
 from app.measures.definition import shipped_ids
+from app.measures.report import LIMIT_PLACES
+from app.measures.rules import rules
 from app.measures.table import Row
 from app.names import CONDITIONS
+from app.statistics import poisson_binomial
 from app.web import words
 
 
@@ -31,6 +36,22 @@ def test_the_range_is_told_in_whole_children() -> None:
     assert "between 5 and 10 in 19 of 20" in words.chance(row())
     assert words.expected_range(row()) == "between 50 and 100 of 100"
     assert words.expected_shares(row(limits=None)) is None and words.chance(row(limits=None)) == ""
+
+
+@pytest.mark.parametrize("published", [False, True])
+@pytest.mark.parametrize("spread", [False, True])
+def test_the_bar_ends_with_the_last_child_that_is_not_unusual_however_many_there_are(published: bool, spread: bool) -> None:
+    rng = np.random.default_rng(7)
+    for known in rng.integers(20, 1200, size=150).tolist():
+        chances = rng.beta(8, 2, known) if spread else np.full(known, rng.uniform(0.6, 0.97))
+        by = rules()
+        found = compare(known // 2, chances, decrease=False, completeness=1.0, rules=by)
+        limits = tuple(round(end, LIMIT_PLACES) if published else end for end in found.limits)
+        low, high, lowest, highest = (round(share * known) for share in words.expected_shares(row(known=known, limits=limits)))
+        mass = poisson_binomial.pmf(chances)
+        below, above = np.cumsum(mass), np.cumsum(mass[::-1])[::-1]
+        for least, most, alpha in ((low, high, by.alert), (lowest, highest, by.alarm)):
+            assert least == np.flatnonzero(below > alpha)[0] and most == np.flatnonzero(above > alpha)[-1]
 
 
 def test_missing_outcomes_come_with_what_they_could_change() -> None:
