@@ -16,12 +16,13 @@ from bench.report import Report
 def main(wanted: list[str]) -> int:
     """Exit 1 when a module could not run; a missed target is shown, not an error (machines differ)."""
     report, failed = Report(), []
-    names = [m.name for m in pkgutil.iter_modules(bench.__path__) if m.name not in ("report", "__main__")]
-    for name in wanted or names:
-        module = importlib.import_module(f"bench.{name}")
-        run = getattr(module, "run", None)
-        if run is None:
-            continue
+    modules = [importlib.import_module(f"bench.{m.name}") for m in pkgutil.iter_modules(bench.__path__) if m.name != "__main__"]
+    runs = {module.__name__.partition(".")[2]: module.run for module in modules if hasattr(module, "run")}
+    if unknown := [name for name in wanted if name not in runs]:
+        print(f"usage: python -m bench [NAME]...\n\n{__doc__}\n\nNames: {', '.join(runs)}")
+        return 0 if set(unknown) <= {"-h", "--help"} else 2
+    for name in wanted or runs:
+        run = runs[name]
         report.section(name)
         print(f"… {name}", file=sys.stderr, flush=True)
         try:
