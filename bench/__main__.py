@@ -17,7 +17,8 @@ def main(wanted: list[str]) -> int:
     """Exit 1 when a module could not run; a missed target is shown, not an error (machines differ)."""
     report, failed = Report(), []
     modules = [importlib.import_module(f"bench.{m.name}") for m in pkgutil.iter_modules(bench.__path__) if m.name != "__main__"]
-    runs = {module.__name__.partition(".")[2]: module.run for module in modules if hasattr(module, "run")}
+    found = {module.__name__.partition(".")[2]: getattr(module, "run", None) for module in modules}
+    runs = {name: run for name, run in found.items() if run and list(inspect.signature(run).parameters) == ["report"]}
     if unknown := [name for name in wanted if name not in runs]:
         print(f"usage: python -m bench [NAME]...\n\n{__doc__}\n\nNames: {', '.join(runs)}")
         return 0 if set(unknown) <= {"-h", "--help"} else 2
