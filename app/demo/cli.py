@@ -1,10 +1,9 @@
 """`csor demo`: set the stage, play the nation, print the table, say which pages to open, and go on serving."""
 
 import asyncio
-import contextlib
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,13 +21,14 @@ from app.demo.letters import Letters
 from app.demo.nation import Hospital, Nation, simulate
 from app.demo.play import Play
 from app.demo.report import Report, evaluate, publish
-from app.fhir.errors import Unavailable
+from app.fhir.errors import Conflict, Unavailable
 
 T = TypeVar("T")
 
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), default=Path("data/demo"), show_default=True, help="Where it is kept.")
+@click.option("--store", default="", metavar="URL", help="An empty store, say mongodb://…. Default: SQLite in --data.")
 @click.option("--once", is_flag=True, help="Stop after the table; exit 1 if a figure differs from the truth.")
 @click.option("--port", default=8000, show_default=True, help="HTTP port; another is taken if it is busy.")
 @click.option("--seed", default=2026, show_default=True, help="Another seed is another nation.")
@@ -39,7 +39,7 @@ T = TypeVar("T")
     show_default=True,
     help="Children a year, over three years and ten hospitals.",
 )
-def demo(data: Path, once: bool, port: int, seed: int, per_year: int) -> None:
+def demo(data: Path, store: str, once: bool, port: int, seed: int, per_year: int) -> None:
     """Play a simulated nation through the front doors and compare what the server says with what is true.
 
     \b
@@ -47,24 +47,27 @@ def demo(data: Path, once: bool, port: int, seed: int, per_year: int) -> None:
       csor demo                      play, print the table, serve until Ctrl-C
       csor demo --once               stop after the table
       csor demo --seed 7 --data /tmp/other
+      csor demo --data /tmp/many --store 'mongodb://127.0.0.1:27017/demo?replicaSet=rs0'
 
     Stopped half way, it goes on when it is run again. Running it again on the same data plays nothing twice: it prints the table and serves.
-    Remove the directory to begin anew.
+    Remove the directory, and what --store names, to begin anew.
     """
     console = Console(width=None if Console().is_terminal else 150)
-    equal = asyncio.run(_demo(console, data, once, port, seed, per_year))
+    data.mkdir(parents=True, exist_ok=True)
+    equal = asyncio.run(_demo(console, data, store or setting.store_url(data), once, port, seed, per_year))
     if once and not equal:
         raise SystemExit(1)
 
 
-async def _demo(console: Console, data: Path, once: bool, port: int, seed: int, per_year: int) -> bool:
+async def _demo(console: Console, data: Path, url: str, once: bool, port: int, seed: int, per_year: int) -> bool:
     """Whether all is as it should be."""
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     begun = time.monotonic()
-    cast, nation = await _stage(data, seed, per_year)
-    async with Letters(data / "letters") as mail, setting.serving(data, mail.url, port) as server:
+    letters = data / "letters"
+    cast, nation = await _stage(url, letters, seed, per_year)
+    async with Letters(letters) as mail, setting.serving(data, url, mail.url, port) as server:
         differences = await _unless(stop, server, _perform(console, data, cast, nation, server, mail))
         if differences is None:
             console.print("Stopped before the end. Nothing that was acknowledged is lost; run it again to go on.")
@@ -95,22 +98,16 @@ async def _unless(stop: asyncio.Event, server: setting.Server, work: Coroutine[A
     return working.result()
 
 
-async def _stage(data: Path, seed: int, per_year: int) -> tuple[setting.Cast, Nation]:
-    async with _store(data) as store:
-        cast = await setting.recall(store) or setting.Cast(seed, clock.today().isoformat(), per_year)
+async def _stage(url: str, letters: Path, seed: int, per_year: int) -> tuple[setting.Cast, Nation]:
+    async with setting.opened(url) as store:
+        cast = await setting.recall(store)
+        if cast is None and letters.exists():
+            raise Conflict(f"{letters} has the letters of a demonstration on another store: name another --data.")
+        cast = cast or setting.Cast(seed, clock.today().isoformat(), per_year)
         nation = simulate(date.fromisoformat(cast.today), seed=cast.seed, per_year=cast.per_year)
         if not cast.tokens:
             await setting.prepare(store, nation, cast)
     return cast, nation
-
-
-@contextlib.asynccontextmanager
-async def _store(data: Path) -> AsyncIterator[setting.Store]:
-    store = await setting.open_data(data)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def _perform(
@@ -118,12 +115,12 @@ async def _perform(
 ) -> list[str]:
     differences: list[str] = []
     again = cast.played
-    async with _store(data) as store:
+    async with setting.opened(server.store) as store:
         if again:
             console.print("The nation was played here before; nothing is sent twice.")
         else:
             differences += await _play(console, data, cast, nation, server, mail, store)
-        report = await evaluate(server, cast, nation, data)
+        report = await evaluate(server, cast, nation)
         await publish(store)
         differences += await compare.children(store, nation)
         differences += compare.reports(report.rows, nation) + compare.standing_out(report.rows, nation)

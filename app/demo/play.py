@@ -15,7 +15,7 @@ from app.demo.letters import Letters
 from app.demo.nation import Child, Hospital, Nation
 from app.demo.parents import answer, choices
 from app.demo.records import records
-from app.demo.setting import Cast, Server, run, store_url
+from app.demo.setting import Cast, Server, run
 from app.fhir import codec
 from app.fhir.errors import FHIRError
 from app.intake.hl7v2.mllp import Framer, frame
@@ -66,7 +66,7 @@ class Play:
         path = self._data / "episode-statistics.csv"
         rows = await asyncio.to_thread(hes.write, self._nation, path, self._cast.seed)
         bar = self._bar(f"Episode statistics ({rows:,} rows)", 1)
-        output = await run("hes", "import", str(path), "--store", store_url(self._data))
+        output = await run("hes", "import", str(path), store=self._server.store)
         (self._data / "episode-statistics.log").write_bytes(output)
         self._progress.update(bar, advance=1)
 

@@ -1,14 +1,13 @@
 """What the server reports: each hospital asks for its own MeasureReport by the standard operation, over HTTP."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from app import clock
 from app.demo.nation import Hospital, Nation
-from app.demo.setting import Cast, Server, run, store_url
+from app.demo.setting import Cast, Server, run
 from app.fhir import codec
 from app.fhir.errors import Unavailable
 from app.measures import publishing
@@ -43,9 +42,9 @@ class Report:
     label: str
 
 
-async def evaluate(server: Server, cast: Cast, nation: Nation, data: Path) -> Report:
+async def evaluate(server: Server, cast: Cast, nation: Nation) -> Report:
     """Fit the case-mix model on what is in the store, then ask for every hospital's report."""
-    await run("measure", "fit", "--store", store_url(data))
+    await run("measure", "fit", store=server.store)
     start = nation.start.isoformat()
     end = max(child.index.on for child in nation.children).isoformat()
     async with httpx.AsyncClient(base_url=server.base, timeout=120) as client:

@@ -1,4 +1,4 @@
-"""The stage: a data directory, who may come in, and a running `csor serve` on it, as a site would set them up."""
+"""The stage: a store, who may come in, and a running `csor serve` on it, as a site would set them up."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,9 @@ class Cast(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server: its addresses, its process, and the file in which it says what troubles it."""
+    """A running server: its store, its addresses, its process, and the file in which it says what troubles it."""
 
+    store: str = field(repr=False)  # its URL, which may hold a password
     base: str
     mllp_port: int
     process: Process
@@ -55,17 +56,22 @@ def store_url(data: Path) -> str:
     return f"sqlite:///{data.resolve() / 'csor.db'}"
 
 
-async def open_data(data: Path) -> Store:
-    """The store in `data`, open."""
-    data.mkdir(parents=True, exist_ok=True)
-    store = open_store(store_url(data))
+@contextlib.asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Store]:
+    """The store, made where there is none, closed at the end."""
+    store = open_store(url)
     await store.open()
-    return store
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 async def recall(store: Store) -> Cast | None:
-    """What an earlier run left, if there was one."""
+    """What an earlier run left, if there was one. Raises Conflict for a store that holds anything else: real children stay apart from simulated ones."""
     record = await store.get_record(SYSTEM, "demo", KEY)
+    if record is None and await store.feed_head():
+        raise Conflict(f"{store.url} holds something that is no demonstration: name an empty store.")
     return msgspec.json.decode(record.body, type=Cast) if record else None
 
 
@@ -82,9 +88,9 @@ async def prepare(store: Store, nation: Nation, cast: Cast) -> None:
     identities = Identities(store)
     entitled = {"national": ("national", ())} | {f"audit-{h.ods.lower()}": ("hospital", (h.ods,)) for h in nation.hospitals}
     cast.passwords = {name: _password() for name in entitled} | cast.passwords
+    await remember(store, cast)
     puts = [Put(organisation(h.ods, h.name), owners=frozenset((SHARED,)), unchanged_ok=True) for h in nation.hospitals]
     await store.commit(SYSTEM, puts)
-    await remember(store, cast)
     for name, (role, hospitals) in entitled.items():
         with contextlib.suppress(Conflict):
             await identities.register_user(name, cast.passwords[name], role, hospitals, f"Demonstration user ({name})")
@@ -111,17 +117,22 @@ def free_port(wanted: int) -> int:
     raise Unavailable("No free port on this machine.")
 
 
-async def start(*arguments: str, output: Any, **environment: str) -> Process:
-    """A `csor` command of its own session, so that Ctrl-C reaches us alone, which ends when we are gone."""
+async def start(*arguments: str, store: str, output: Any, **environment: str) -> Process:
+    """A `csor` command on `store`, of its own session, so that Ctrl-C reaches us alone, which ends when we are gone."""
     command = [sys.executable, "-m", "app.demo.leash", *arguments]
+    environment = {
+        **os.environ,
+        **environment,
+        "CSOR_STORE": store,
+    }  # whatever store the environment names, and for no other program to see
     return await asyncio.create_subprocess_exec(
-        *command, stdin=PIPE, stdout=output, stderr=STDOUT, env=os.environ | environment, start_new_session=True
+        *command, stdin=PIPE, stdout=output, stderr=STDOUT, env=environment, start_new_session=True
     )
 
 
-async def run(*arguments: str) -> bytes:
-    """What a `csor` command prints, when it is done. Raises Unavailable where it fails."""
-    process = await start(*arguments, output=PIPE)
+async def run(*arguments: str, store: str) -> bytes:
+    """What a `csor` command on `store` prints, when it is done. Raises Unavailable where it fails."""
+    process = await start(*arguments, store=store, output=PIPE)
     try:
         assert process.stdout is not None
         output = await process.stdout.read()
@@ -136,16 +147,16 @@ async def run(*arguments: str) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def serving(data: Path, smtp_url: str, port: int) -> AsyncIterator[Server]:
-    """`csor serve` as a process of its own, ready to answer; stopped in good order at the end."""
+async def serving(data: Path, store: str, smtp_url: str, port: int) -> AsyncIterator[Server]:
+    """`csor serve` on `store` as a process of its own, ready to answer, with its log in `data`; stopped in good order at the end."""
     http, mllp = free_port(port), free_port(0)
     base = f"http://127.0.0.1:{http}"
     log = data / "server.log"
     with log.open("ab") as file:
         ports = ("--port", str(http), "--mllp-port", str(mllp))
         environment = {"CSOR_SMTP_URL": smtp_url, "CSOR_BASE_URL": base, "CSOR_LOG_LEVEL": "warning"}
-        process = await start("serve", "--data", str(data), *ports, output=file, **environment)
-    server = Server(base, mllp, process, log)
+        process = await start("serve", "--data", str(data), *ports, store=store, output=file, **environment)
+    server = Server(store, base, mllp, process, log)
     try:
         await _ready(server)
         yield server
