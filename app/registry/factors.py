@@ -56,6 +56,20 @@ def factors_from(observations: Iterable[dict[str, Any]], condition: str) -> Fact
     )
 
 
+def as_observations(factors: Factors) -> list[dict[str, Any]]:
+    """The factors that are not yes or no, in weeks, grams and a class, as an operative record asks for them."""
+    values = {
+        "gestation": {"valueQuantity": {"value": factors.gestation_weeks, "code": "wk"}} if factors.gestation_weeks else None,
+        "birth-weight": {"valueQuantity": {"value": factors.birth_weight_g, "code": "g"}} if factors.birth_weight_g else None,
+        "severity": {"valueCodeableConcept": _coded(factors.severity)} if factors.severity else None,
+    }
+    return [{"resourceType": "Observation", "code": _coded(factor), **value} for factor, value in values.items() if value]
+
+
+def _coded(code: str) -> dict[str, Any]:
+    return {"coding": [{"system": names.CHILD_FACTOR, "code": code}]}
+
+
 def _credence(observation: dict[str, Any]) -> tuple[int, str, str]:
     source = source_of(observation)
     rank = SOURCE_ORDER.index(source) if source in SOURCE_ORDER else len(SOURCE_ORDER)

@@ -385,16 +385,19 @@ async def test_a_merged_child_is_followed_to_the_record_that_is_kept(store: Stor
 
 
 async def test_a_record_begins_with_what_the_store_knows(store: Store, child: str) -> None:
-    weight = {
-        "resourceType": "Observation", "id": "w", "status": "final", "subject": {"reference": f"Patient/{child}"},
-        "code": {"coding": [{"system": names.LOINC, "code": "8339-4"}]}, "valueQuantity": {"value": 2.45, "unit": "kg", "code": "kg"},
-    }  # fmt: skip
-    await store.commit(RA1, [Put(weight)])
+    def told(id: str, code: str, value: float, unit: str, status: str = "final") -> Put:
+        return Put({
+            "resourceType": "Observation", "id": id, "status": status, "subject": {"reference": f"Patient/{child}"},
+            "code": {"coding": [{"system": names.LOINC, "code": code}]}, "valueQuantity": {"value": value, "unit": unit},
+        })  # fmt: skip
+
+    wrong = told("z", "8339-4", 9.9, "kg", "entered-in-error")
+    await store.commit(RA1, [told("w", "8339-4", 2.45, "KG"), wrong, told("g", "11884-4", 268, "days")])
     patient = await store.read(RA1, "Patient", child)
     draft = await operative_record.begin(store, RA1, patient, "gastroschisis")
     known = answered(draft)
     assert known["first-operation"] is True
-    assert known["birth-weight"] == 2450
+    assert (known["birth-weight"], known["gestation"]) == (2450, 38)
     assert known["surgeon"] == "Surgeon of RA1"
     await operative_record.complete(store, RA1, record(child, "gastroschisis"))
     again = answered(await operative_record.begin(store, RA1, patient, "gastroschisis"))

@@ -6,7 +6,8 @@ from app import names
 from app.fhir.search.types import Match, Param, TokenValue
 from app.forms import populate
 from app.registry.encounters import codes
-from app.registry.facts import condition_of
+from app.registry.factors import as_observations, factors_from
+from app.registry.facts import NOT_SAID, condition_of
 from app.registry.operations import condition_of_diagnosis
 from app.registry.operative_record.case import find_case
 from app.registry.operative_record.questionnaires import questionnaire
@@ -28,17 +29,19 @@ async def likely_condition(store: Store, access: Access, patient: str) -> str | 
 
 
 async def launch(store: Store, access: Access, patient: Stored, condition: str) -> dict[str, Any]:
-    """The launch contexts: `patient`, `case` (empty or one), `observations`, `encounter` if the child is in hospital once, `user` if named."""
+    """The launch contexts: `patient`, `case` (empty or one), `observations` (one for each factor that is known, by the rules of the case facts),
+    `encounter` if the child is in hospital once, `user` if named."""
     case = await find_case(store, patient.id, condition)
     factors = of_patient(
         ["Observation"], patient.id, coded((names.CHILD_FACTOR, None), (names.LOINC, "8339-4"), (names.LOINC, "11884-4"))
     )
+    said = [each.resource async for each in every(store, access, factors) if each.resource.get("status") not in NOT_SAID]
     stays = of_patient(["Encounter"], patient.id, Match(Param("status", "token"), (TokenValue(None, "in-progress"),)))
     here = (await store.search(access, stays)).matches
     contexts: dict[str, Any] = {
         "patient": patient.resource,
         "case": [case.resource] if case else [],
-        "observations": [found.resource for found in (await store.search(access, factors)).matches],
+        "observations": as_observations(factors_from(said, condition)),
     }
     if len(here) == 1:
         contexts["encounter"] = here[0].resource
