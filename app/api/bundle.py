@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from app.api.endpoint import Call, unexpected
-from app.api.entries import ORDER, WRITES, Entry, answered, read_entries, status_line
+from app.api.entries import ORDER, WRITES, Entry, answered, raw_entries, read_entries, read_entry, status_line
 from app.api.respond import Reply, represent_value
 from app.api.transaction import Outcome, transact
 from app.fhir import codec
@@ -98,17 +98,10 @@ class Bundles:
 
 def _tolerant(bundle: dict[str, Any], base: str) -> list[Entry | FHIRError]:
     """Entries of a batch: one that cannot be read spoils itself alone."""
-    raw = bundle.get("entry") or []
-    if not isinstance(raw, list):
-        raise Invalid("Bundle.entry must be an array.", expression="Bundle.entry")
     found: list[Entry | FHIRError] = []
-    for index, entry in enumerate(raw):
+    for index, entry in enumerate(raw_entries(bundle)):
         try:
-            if not isinstance(entry, dict):
-                raise Invalid("An entry must be an object.", expression=f"Bundle.entry[{index}]")
-            [read] = read_entries({"entry": [entry]}, base)
-            read.index = index
-            found.append(read)
+            found.append(read_entry(index, entry, base))
         except FHIRError as error:
             found.append(error)
     return found

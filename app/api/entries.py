@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from app import clock
 from app.api.negotiate import etag
 from app.api.types import known
-from app.fhir.errors import BadRequest, FHIRError, Issue, NotFound
+from app.fhir.errors import BadRequest, FHIRError, Invalid, Issue, NotFound
 from app.store.protocol import Stored
 
 WRITES = ("DELETE", "POST", "PUT", "PATCH")
@@ -57,17 +57,27 @@ class Entry:
 
 
 def read_entries(bundle: Mapping[str, Any], base: str) -> list[Entry]:
-    """In the order of the bundle. Raises BadRequest with the location of the entry."""
+    """In the order of the bundle. Raises BadRequest with the location of the entry, Invalid where the bundle has no list of them."""
+    return [read_entry(index, entry, base) for index, entry in enumerate(raw_entries(bundle))]
+
+
+def raw_entries(bundle: Mapping[str, Any]) -> list[Any]:
+    """The entries as they came. Raises Invalid where that is no list, BadRequest where they are too many."""
     raw = bundle.get("entry") or []
+    if not isinstance(raw, list):
+        raise Invalid("Bundle.entry must be an array.", expression="Bundle.entry")
     if len(raw) > MOST:
         raise BadRequest(
             f"The bundle has {len(raw)} entries; this server takes at most {MOST} at once.", expression="Bundle.entry"
         )
-    return [_entry(index, entry, base) for index, entry in enumerate(raw)]
+    return raw
 
 
-def _entry(index: int, entry: Mapping[str, Any], base: str) -> Entry:
+def read_entry(index: int, entry: Any, base: str) -> Entry:
+    """One entry. Raises Invalid or BadRequest with its location."""
     at = f"Bundle.entry[{index}]"
+    if not isinstance(entry, Mapping):
+        raise Invalid("An entry must be an object.", expression=at)
     request = entry.get("request")
     if not isinstance(request, Mapping) or "method" not in request or "url" not in request:
         raise BadRequest("An entry of a batch or transaction needs request.method and request.url.", expression=f"{at}.request")

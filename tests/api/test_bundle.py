@@ -209,6 +209,7 @@ async def test_a_batch_spoils_only_what_is_bad(fhir: httpx.AsyncClient) -> None:
     assert statuses(answer) == ["400", "201", "400", "404", "200", "404", "200", "200"], answer.text
     refused = answer.json()["entry"][0]["response"]["outcome"]
     assert refused["issue"][0]["expression"] == ["Patient.birthDate"]
+    assert answer.json()["entry"][2]["response"]["outcome"]["issue"][0]["expression"] == ["Bundle.entry[2].request"]
     assert answer.json()["entry"][4]["resource"]["total"] == 1
 
 
@@ -298,6 +299,15 @@ async def test_what_is_no_batch_is_refused(fhir: httpx.AsyncClient) -> None:
     assert (await fhir.post("", json=patient())).status_code == 400
     assert (await fhir.post("", json=bundle("batch"))).json()["type"] == "batch-response"
     assert (await fhir.post("/", json=bundle("transaction"))).status_code == 200
+    assert (await fhir.post("", json={"resourceType": "Bundle", "type": "batch", "entry": "x"})).status_code == 400
+
+
+async def test_no_more_entries_than_it_says(fhir: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.api.entries.MOST", 2)
+    for kind in ("batch", "transaction"):
+        assert (await fhir.post("", json=bundle(kind, *[entry("GET", "Patient")] * 2))).status_code == 200
+        refused = await fhir.post("", json=bundle(kind, *[entry("GET", "Patient")] * 3))
+        assert refused.status_code == 400 and "at most 2" in refused.json()["issue"][0]["diagnostics"]
 
 
 async def test_a_transaction_in_xml(fhir: httpx.AsyncClient) -> None:

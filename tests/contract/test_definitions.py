@@ -8,7 +8,7 @@ from app.fhir.search.query import parse
 from app.fhir.search.types import Plan
 from app.security.access import SYSTEM
 from app.store import definitions
-from app.store.protocol import Put, Store
+from app.store.protocol import Delete, Put, Store
 from tests.contract.builders import observation, on_days, patient
 
 DAY = 18263  # 2020-01-02 in days since 1970
@@ -36,6 +36,21 @@ async def found(store: Store, query: str) -> list[str]:
     name, value = query.split("=")
     plan = parse("Patient", [(name, value)], strict=True, parameters=store.indexing.parameters)
     return [one.id for one in (await store.search(SYSTEM, plan)).matches]
+
+
+async def test_some_resources_alone_are_indexed_anew_in_small_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("sqlite", "mongo"):
+        monkeypatch.setattr(f"app.store.{kind}.upkeep.BYTES", 100)
+    before = store.indexing
+    await store.commit(SYSTEM, [Put(parameter(base=["Patient"], type="string", expression="Patient.maritalStatus.text"))])
+    await definitions.Reindexing(store).drain()
+    store.indexing = before  # as of a process that has not heard of it
+    await store.commit(SYSTEM, [Put(patient(f"p{n}", maritalStatus={"text": "single"})) for n in range(7)])
+    await store.commit(SYSTEM, [Delete("Patient", "p6")])
+    store.indexing = await definitions.load(store)
+    assert await found(store, "own=single") == []
+    await store.reindex_only([f"Patient/p{n}" for n in (6, 5, 3, 9, 1, 0)])
+    assert await found(store, "own=single") == ["p0", "p1", "p3", "p5"]
 
 
 async def test_a_parameter_with_the_expression_of_one_of_r4s_takes_nothing_from_it(store: Store) -> None:

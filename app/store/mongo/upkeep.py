@@ -108,9 +108,12 @@ async def _mend(db: AsyncDatabase[Document], session: AsyncClientSession, name: 
 
 async def reindex_only(db: AsyncDatabase[Document], extract: Extract, references: Sequence[str]) -> None:
     """Index these `Type/id` anew."""
-    for start in range(0, len(references), PAGE):
-        where = all_of([{"_id": {"$in": list(references[start : start + PAGE])}}, _living(())])
-        await _index_anew(db, extract, await db.resource.find(where, _TO_INDEX).to_list())
+    left = sorted(references)
+    while asked := left[:PAGE]:
+        page = await _page(db.resource.find(all_of([{"_id": {"$in": asked}}, _living(())]), _TO_INDEX))
+        await _index_anew(db, extract, page)
+        after = page[-1]["_id"] if page else asked[-1]
+        left = [name for name in left if name > after]
 
 
 async def _index_anew(db: AsyncDatabase[Document], extract: Extract, page: Sequence[Document]) -> int:
