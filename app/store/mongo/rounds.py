@@ -1,11 +1,12 @@
 """Rounds: the commits of one process, several callers' in one transaction.
 
 A majority write waits for the disks of several machines, whatever it carries; so those that wait together go together. What must stay true: jobs of one
-round touch different things; a guarded job has a round of its own; a caller that goes away leaves its commit to run on, only the answer is dropped; a job
-whose deadline passed while it waited is never begun.
+round touch different things; a guarded job has a round of its own; no job fails or waits for another's sake; a caller that goes away leaves its commit to
+run on, only the answer is dropped; a job whose deadline passed while it waited is never begun.
 """
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -18,15 +19,27 @@ MAX_WRITES = 1000  # of one round, unless one job alone has more
 MAX_BYTES = 8 << 20  # likewise: MongoDB refuses a transaction that fills too much of its cache
 AT_ONCE = 2  # rounds under way, guarded ones apart: fewer carry more each, and a long one must not hold up all
 GUARDED_AT_ONCE = 16
+ALONE_AT_ONCE = 4
+GIVE_WAY = 1.0  # seconds in which a round begins again while others write the same; then each of its jobs goes on alone
+PATIENCE = 35.0  # seconds in which a transaction is begun again: longer than MongoDB keeps what a dead node was writing (docs/how-to/run-on-mongodb.md)
 
 _Waiting = tuple[Job, "asyncio.Future[list[Stored | None]]", set[str], int]  # with the job's turns and size
+_Work = Callable[[list[Job], float], Awaitable[None]]
+
+
+class Stuck(Unavailable):
+    """Others write the same, or a node that died while it did. Nothing was stored."""
 
 
 class Rounds:
-    """`submit` a job and await its results. `work` does a round; what it raises is every job's answer."""
+    """`submit` a job and await its results.
 
-    def __init__(self, work: Callable[[list[Job]], Awaitable[None]]) -> None:
+    `work` does jobs in one transaction, which it begins again for so many seconds while others write the same, and then raises Stuck.
+    """
+
+    def __init__(self, work: _Work) -> None:
         self._work = work
+        self._alone_at_once = asyncio.Semaphore(ALONE_AT_ONCE)
         self._waiting: deque[_Waiting] = deque()
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,18 +115,39 @@ class Rounds:
         return chosen
 
     async def _run(self, chosen: list[_Waiting], guarded: bool) -> None:
-        error: BaseException | None = None
-        try:
-            await self._work([job for job, *_ in chosen])
-        except BaseException as raised:
-            error = raised
+        error = await self._try(chosen, GIVE_WAY)
         self._guarded -= guarded
         self._plain -= not guarded
-        for job, future, turns, _ in chosen:
-            self._busy -= turns
-            outcome = error or job.outcome
-            if future.cancelled():
-                continue
+        of_one = len(chosen) > 1 and isinstance(error, Exception) and not isinstance(error, Unavailable)
+        if of_one or isinstance(error, Stuck):
+            self._soon()  # the others' rounds go on meanwhile
+            await asyncio.gather(*(self._alone(one) for one in chosen))
+        else:
+            for one in chosen:
+                self._end(one, error)
+
+    async def _try(self, chosen: list[_Waiting], patience: float) -> BaseException | None:
+        try:
+            await self._work([job for job, *_ in chosen], patience)
+        except BaseException as error:
+            return error
+        return None
+
+    async def _alone(self, one: _Waiting) -> None:
+        end = asyncio.get_running_loop().time() + PATIENCE
+        async with self._alone_at_once:
+            error = one[0].too_late() or await self._try([one], 0.0)
+        while isinstance(error, Stuck) and asyncio.get_running_loop().time() < end and not self._closed:
+            await asyncio.sleep(random.uniform(0.1, 0.3))  # noqa: S311
+            async with self._alone_at_once:
+                error = await self._try([one], 0.0)
+        self._end(one, error)
+
+    def _end(self, one: _Waiting, error: BaseException | None) -> None:
+        job, future, turns, _ = one
+        self._busy -= turns
+        outcome = error or job.outcome
+        if not future.cancelled():
             if isinstance(outcome, BaseException):
                 future.set_exception(outcome)
             else:

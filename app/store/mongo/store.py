@@ -10,7 +10,7 @@ from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError,
 from pymongo.read_concern import ReadConcern
 
 from app.clock import micros
-from app.fhir.errors import FHIRError, Gone, NotFound, Unavailable
+from app.fhir.errors import FHIRError, Gone, NotFound
 from app.fhir.search.parameters import default
 from app.fhir.search.types import Entries, Plan
 from app.security.access import Access
@@ -21,7 +21,7 @@ from app.store.mongo.conditions import all_of
 from app.store.mongo.connection import MAJORITY, connect, database, require_able, translate, translated
 from app.store.mongo.feed import Feed
 from app.store.mongo.reads import Reads
-from app.store.mongo.rounds import Rounds
+from app.store.mongo.rounds import PATIENCE, Rounds, Stuck
 from app.store.mongo.schema import is_stale, mark_fresh, migrate
 from app.store.mongo.search import STORED, Search, several_queries, stored
 from app.store.mongo.transaction import Job, Round
@@ -35,7 +35,6 @@ from app.store.rules import sees
 T = TypeVar("T")
 Extract = Callable[[Mapping[str, Any]], Entries]
 
-PATIENCE = 20.0  # seconds in which a transaction is tried again
 _DUPLICATE = 11000
 
 
@@ -66,7 +65,7 @@ class MongoStore:
             raise
         self._key = bytes(found["value"]) if found else b""
         self._feed = Feed(self._db, self._transact)
-        self._rounds = Rounds(self._round)
+        self._rounds = Rounds(self._together)
         self._reads = Reads(self._db.resource)
         self.indexing = Indexing(self._extract, default()) if self._extract else await load(self)
         if await is_stale(self._db):
@@ -146,29 +145,14 @@ class MongoStore:
         self._feed.wake()
         return results
 
-    async def _round(self, jobs: list[Job]) -> None:
-        """All in one transaction; where that cannot be for something in one of them, each alone, so that no job fails for another's sake."""
-        try:
-            await self._together(jobs)
-        except Exception as error:
-            if len(jobs) == 1 or isinstance(error, Unavailable):
-                raise
-            for job in jobs:
-                try:
-                    if late := job.too_late():
-                        raise late
-                    await self._together([job])
-                except Exception as own:
-                    job.outcome = own
-
-    async def _together(self, jobs: list[Job]) -> None:
+    async def _together(self, jobs: list[Job], patience: float) -> None:
         async def run(session: AsyncClientSession) -> None:
             for job in jobs:
                 job.outcome = None
             await Round(self._db, session, self._take).run(jobs)
 
         with translated():
-            await self._transact(run)
+            await self._transact(run, patience)
 
     def _take(self, number: int) -> int:
         """The first of `number` orders above all that this process took: its time, in microseconds, that never goes back."""
@@ -176,10 +160,11 @@ class MongoStore:
         self._last_order = start + number
         return start
 
-    async def _transact(self, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
-        """`work` in a transaction, until it is durable; again from the start after a conflict or an election."""
+    async def _transact(self, work: Callable[[AsyncClientSession], Awaitable[T]], patience: float = PATIENCE) -> T:
+        """`work` in a transaction, until it is durable; again from the start after an election, and for `patience` (seconds) after conflicts."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + PATIENCE
+        begun = loop.time()
+        end = begun + PATIENCE
         attempt = 0
         async with self._client.start_session() as session:
             while True:
@@ -191,7 +176,7 @@ class MongoStore:
                 except PyMongoError as error:
                     if session.in_transaction:
                         await _abort(session)
-                    if not _again(error) or loop.time() > end:
+                    if not _again(error) or loop.time() > (begun + patience if _conflicts(error) else end):
                         raise _final(error) from None
                 except BaseException:
                     if session.in_transaction:
@@ -360,7 +345,11 @@ def _again(error: PyMongoError) -> bool:
     return any(one.get("code") == _DUPLICATE for one in details.get("writeErrors", ()))
 
 
+def _conflicts(error: PyMongoError) -> bool:
+    return _again(error) and not isinstance(error, ConnectionFailure)
+
+
 def _final(error: PyMongoError) -> FHIRError:
-    if _again(error) and not isinstance(error, ConnectionFailure):
-        return Unavailable("Others write the same all the time; try again.")
+    if _conflicts(error):
+        return Stuck("Others write the same all the time; try again.")
     return translate(error)

@@ -9,8 +9,8 @@ from app.fhir.errors import TooLarge, Unavailable
 from app.security.access import SYSTEM
 from app.store.mongo import rounds
 from app.store.mongo.transaction import Job, Round
-from app.store.protocol import Put, PutRecord, Record, VersionConflict
-from tests.contract.builders import patient
+from app.store.protocol import Guard, Put, PutRecord, Record, VersionConflict
+from tests.contract.builders import by_identifier, patient
 from tests.support import MongoStore
 
 MB = 1 << 20
@@ -39,7 +39,7 @@ async def test_large_ones_at_once_all_pass(store: MongoStore) -> None:
 async def test_a_round_has_a_bound_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[list[int]] = []
 
-    async def work(jobs: list[Job]) -> None:
+    async def work(jobs: list[Job], patience: float) -> None:
         done.append([job.size() for job in jobs])
 
     monkeypatch.setattr(rounds, "MAX_BYTES", 100)
@@ -54,7 +54,7 @@ async def test_who_waited_too_long_is_not_begun(monkeypatch: pytest.MonkeyPatch)
     """And who was begun is not told before it is known what came of it."""
     begun: list[Job] = []
 
-    async def work(jobs: list[Job]) -> None:
+    async def work(jobs: list[Job], patience: float) -> None:
         begun.extend(jobs)
         await asyncio.sleep(0.2)
         for job in jobs:
@@ -96,6 +96,31 @@ async def test_one_that_conflicts_fails_alone(store: MongoStore) -> None:
     )
     assert [isinstance(outcome, VersionConflict) for outcome in outcomes] == [False, True] * 6
     assert await store.feed_head() == 6
+
+
+async def test_what_a_dead_node_has_locked_holds_up_nobody_else(store: MongoStore) -> None:
+    """MongoDB keeps what a node was writing when it died for half a minute. Until then only who writes the same waits; then it is stored."""
+
+    async def guarded_by(number: int, id: str) -> object:
+        return await store.commit(SYSTEM, [Put(patient(id, str(number)))], [Guard(by_identifier(str(number)))])
+
+    await store.commit(SYSTEM, [Put(patient("locked")), Put(patient("guarded"))])
+    async with store._client.start_session() as dead:
+        await dead.start_transaction(write_concern=store._db.write_concern)
+        for name in ("locked", "guarded"):
+            await store._db.resource.update_one({"_id": f"Patient/{name}"}, {"$set": {"dead": True}}, session=dead)
+        locked = asyncio.create_task(store.commit(SYSTEM, [Put(patient("locked", "Later"))]))
+        guarded = [asyncio.create_task(guarded_by(n, "guarded")) for n in range(2)]
+        others = [store.commit(SYSTEM, [Put(patient(f"p{n}"))]) for n in range(100)]  # some share the round
+        guards = [guarded_by(n, f"g{n}") for n in range(10, 30)]
+        assert all(isinstance(outcome, list) for outcome in await asyncio.gather(*others, *guards))
+        assert not locked.done() and not any(task.done() for task in guarded)
+        await dead.abort_transaction()
+    (stored,) = await locked
+    assert stored is not None and stored.version == 2
+    await asyncio.gather(*guarded)
+    assert await store.feed_head() == 2 + 120 + 3
+    assert await store.check() == []
 
 
 async def test_commits_at_once_share_transactions(store: MongoStore, mongodb: str) -> None:
