@@ -113,6 +113,13 @@ def test_a_store_that_goes_when_it_is_closed_is_not_backed_up(tmp_path: Path) ->
     assert refused.exit_code == 1 and "There is no store at sqlite://." in refused.output and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("command", [["copy", "--from", "STORE", "--to"], ["restore", "FILE", "--store"]])
+def test_nothing_is_copied_into_a_store_that_goes_when_it_is_closed(command: list[str], sqlite: str) -> None:
+    given = [part.replace("STORE", sqlite).replace("FILE", sqlite.removeprefix("sqlite:///")) for part in command]
+    refused = csor(*given, "sqlite://")
+    assert refused.exit_code == 1 and "temporary store" in refused.output, refused.output
+
+
 def test_a_mistyped_database_is_neither_made_nor_copied(mongodb: str, tmp_path: Path) -> None:
     url = with_database(mongodb, "csor_mistyped")
     for command in (

@@ -34,7 +34,7 @@ def copy(source: str, target: str) -> None:
       csor copy --from sqlite:////srv/csor.db --to 'mongodb://a,b,c/csor?replicaSet=rs0'
       csor copy --from 'mongodb://a,b,c/csor?replicaSet=rs0' --to sqlite:////srv/csor.db
     """
-    _require_different(source, target)
+    _require_lasting(source, target)
     tell(run(copied(source, target)), public_url(target))
 
 
@@ -50,7 +50,7 @@ def restore(file: Path, store_url: str) -> None:
       csor restore /backup/csor.db --store 'mongodb://a,b,c/csor?replicaSet=rs0'
     """
     source = f"sqlite:///{file.resolve()}"
-    _require_different(source, store_url)
+    _require_lasting(source, store_url)
     tell(run(copied(source, store_url)), public_url(store_url))
 
 
@@ -66,9 +66,11 @@ async def copied(source: str, target: str) -> Outcome:
             )
 
 
-def _require_different(source: str, target: str) -> None:
+def _require_lasting(source: str, target: str) -> None:
     if source == target:
         raise click.ClickException("A store cannot be copied into itself.")
+    if target == "sqlite://":
+        raise click.ClickException("sqlite:// is a temporary store, gone when the copy is done: use sqlite:///path/to/file.db.")
 
 
 def tell(outcome: Outcome, where: str) -> None:
