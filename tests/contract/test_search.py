@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.fhir.errors import BadRequest
+from app.fhir.errors import BadRequest, TooCostly
 from app.fhir.search.types import (
     AnyOf,
     Chain,
@@ -51,6 +51,7 @@ from tests.contract.builders import (
 URL = Param("url", "uri")
 QUESTIONNAIRE = Param("questionnaire", "reference", ("Questionnaire",))
 ORGANIZATION = Param("organization", "reference", ("Organization",))
+PERFORMER = Param("performer", "reference", ("Patient",))
 GIVEN = Param("given", "string")
 UCUM = "http://unitsofmeasure.org"
 
@@ -490,6 +491,24 @@ async def test_includes_and_their_rounds(store: Store) -> None:
     assert sorted(await included(reverse)) == ["p", "q"]
     further = dataclasses.replace(reverse, revincludes=(*reverse.revincludes, Include("Observation", (SUBJECT,), iterate=True)))
     assert sorted(await included(further)) == ["o", "p", "q"]
+
+
+async def test_a_page_includes_all_or_says_that_it_is_too_much(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a resource refers to a match."""
+
+    def performed(id: str, by: str) -> Put:
+        return Put(observation(id, by) | {"performer": [{"reference": f"Patient/{by}"}]})
+
+    for module in ("sqlite", "mongo"):
+        monkeypatch.setattr(f"app.store.{module}.search.MAX_INCLUDED", 6)
+    monkeypatch.setattr("app.store.mongo.search.WORDS", 3)
+    ids = [f"{by}{n}" for by in "pq" for n in range(3)]
+    await store.commit(SYSTEM, [Put(patient("p")), Put(patient("q")), *(performed(id, id[0]) for id in ids)])
+    plan = Plan(("Patient",), revincludes=(Include("Observation", (SUBJECT, PERFORMER)),))
+    assert sorted(one.id for one in (await store.search(SYSTEM, plan)).included) == ids
+    await store.commit(SYSTEM, [performed("q3", "q")])
+    with pytest.raises(TooCostly, match="_count"):
+        await store.search(SYSTEM, plan)
 
 
 async def test_what_is_a_match_is_not_included_again(store: Store) -> None:

@@ -40,11 +40,12 @@ async def test_a_single_read_takes_no_transaction_and_several_take_one_that_ends
 
 
 async def test_what_another_process_commits_meanwhile_is_seen_from_the_next_pass_on(tmp_path: Path) -> None:
-    """And not half way through a pass: this is what makes the test below worth its while."""
+    """And not half way through one, once its second read has begun a snapshot: this is what makes the test below worth its while."""
     store, other = await reading(tmp_path), await open_test_store(tmp_path)
     committing = asyncio.create_task(other.commit(SYSTEM, [Put(patient("a"))]))
     versions = set()
     while not committing.done():
+        versions.add((await store.read(SYSTEM, "Patient", "a")).version)
         of_one_pass = {(await store.read(SYSTEM, "Patient", "a")).version for _ in range(50)}
         assert len(of_one_pass) == 1
         versions |= of_one_pass

@@ -4,7 +4,7 @@ What must stay true: all that a page says comes from one snapshot; a page begins
 repeat nor hide what was there all along. Which clause leads is MongoDB's own choice among the indexes; no search scans the collection.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -23,6 +23,7 @@ from app.store.mongo.order import Order, after_indexed, after_missing, after_uns
 from app.store.mongo.words import SEPARATOR, Document, referenced
 from app.store.protocol import Found, Stored
 
+WORDS = 50_000  # of one filter: MongoDB takes none above 16 MB
 STORED = {"v": 1, "u": 1, "raw": 1, "w": 1, "a": 1}
 
 Row = list[Any]  # name, then what it is ordered by
@@ -234,7 +235,10 @@ class Search:
         documents = {one["_id"]: one async for one in self._clauses.find({"_id": {"$in": names}}, ("k",))}
         asked = list(dict.fromkeys(name for one in names if one in documents for name in referenced(documents[one], wanted)))
         target = [{"t": include.target}] if include.target else [{"t": {"$exists": True}}]
-        there = {one["_id"] async for one in self._clauses.find(all_of([{"_id": {"$in": asked}}, *target, owned(self._access)]))}
+        there: set[str] = set()
+        for part in _parts(asked):
+            where = all_of([{"_id": {"$in": part}}, *target, owned(self._access)])
+            there.update([one["_id"] async for one in self._clauses.find(where)])
         return [name for name in asked if name in there] + await self._canonical(include, list(documents.values()), wanted)
 
     async def _canonical(self, include: t.Include, documents: list[Document], wanted: set[str]) -> list[str]:
@@ -244,17 +248,22 @@ class Search:
         if not targets or not urls:
             return []
         words = [f"{key}={url}{SEPARATOR}" for key in keys(targets, URL) for url in sorted(urls)]
-        where = self._clauses.visible(targets, {"s": {"$in": words}})
-        return [one["_id"] async for one in self._clauses.find(where).limit(MAX_INCLUDED + 1)]
+        return await self._with(targets, "s", words)
 
     async def _backward(self, include: t.Include, names: list[str]) -> Iterable[str]:
         asked = [name for name in names if not include.target or name.startswith(f"{include.target}/")]
         words = [f"{key}r{name}" for param in include.params for key in keys((include.source,), param) for name in asked]
-        if not words:
-            return []
-        where = self._clauses.visible((include.source,), {"k": {"$in": words}})
-        found = self._clauses.find(where).sort([("n", 1), ("_id", 1)]).limit(MAX_INCLUDED + 1)
-        return [one["_id"] async for one in found]
+        return await self._with((include.source,), "k", words)
+
+    async def _with(self, types: Sequence[str], field: str, words: list[str]) -> list[str]:
+        """Visible resources of `types` with one of `words` in `field`, in the order of first storing; or more than may be included."""
+        found: dict[str, int] = {}
+        for part in _parts(words):
+            where = self._clauses.visible(types, {field: {"$in": part}})
+            found.update({one["_id"]: one["n"] async for one in self._clauses.find(where, ("n",)).limit(2 * MAX_INCLUDED)})
+            if len(found) >= 2 * MAX_INCLUDED:
+                break
+        return sorted(found, key=lambda name: (found[name], name))
 
 
 async def _batches(rows: AsyncIterator[Row]) -> AsyncIterator[list[str]]:
@@ -267,6 +276,11 @@ async def _batches(rows: AsyncIterator[Row]) -> AsyncIterator[list[str]]:
             batch = []
     if batch:
         yield batch
+
+
+def _parts(words: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(words), WORDS):
+        yield words[start : start + WORDS]
 
 
 def plain(value: Any) -> Any:

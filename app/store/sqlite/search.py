@@ -234,10 +234,10 @@ class Search:
         target = " AND r.type = ?" if include.target else ""
         owned = all_of(self._clauses.owned("f.rid"))
         rows = self._connection.execute(
-            f"SELECT f.rid FROM json_each(?) j CROSS JOIN resource r ON r.rid = j.value{target}"
+            f"SELECT DISTINCT f.rid FROM json_each(?) j CROSS JOIN resource r ON r.rid = j.value{target}"
             f" CROSS JOIN reference f ON f.key IN ({', '.join('?' * len(ids))}) AND f.id = r.id AND f.type = r.type"
             f" WHERE {owned.text} LIMIT ?",
-            (_json(rids), *([include.target] if include.target else []), *ids, *owned.values, MAX_INCLUDED + 1),
+            (_json(rids), *([include.target] if include.target else []), *ids, *owned.values, 2 * MAX_INCLUDED),
         )
         return [rid for (rid,) in rows]
 

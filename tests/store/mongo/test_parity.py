@@ -60,6 +60,7 @@ def test_every_page_is_the_same(both, plan: Plan, sort, includes, reverse, count
             patch.setattr("app.store.mongo.clauses.MANY", 1)
             patch.setattr("app.store.mongo.clauses.BATCH", 7)
             patch.setattr("app.store.mongo.search.BATCH", 7)
+            patch.setattr("app.store.mongo.search.WORDS", 7)
         for _ in range(4):
             mine, yours = run(one.search(access, here)), run(other.search(access, there))
             assert told(yours, True) == told(mine, True)
