@@ -119,12 +119,13 @@ class Rounds:
         self._guarded -= guarded
         self._plain -= not guarded
         of_one = len(chosen) > 1 and isinstance(error, Exception) and not isinstance(error, Unavailable)
-        if of_one or isinstance(error, Stuck):
-            self._soon()  # the others' rounds go on meanwhile
-            await asyncio.gather(*(self._alone(one) for one in chosen))
-        else:
+        alone = of_one or isinstance(error, Stuck)
+        if not alone:
             for one in chosen:
                 self._end(one, error)
+        self._soon()
+        if alone:
+            await asyncio.gather(*(self._alone(one) for one in chosen))
 
     async def _try(self, chosen: list[_Waiting], patience: float) -> BaseException | None:
         try:
@@ -142,6 +143,7 @@ class Rounds:
             async with self._alone_at_once:
                 error = await self._try([one], 0.0)
         self._end(one, error)
+        self._soon()
 
     def _end(self, one: _Waiting, error: BaseException | None) -> None:
         job, future, turns, _ = one
@@ -152,4 +154,3 @@ class Rounds:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome or [])
-        self._soon()

@@ -50,6 +50,23 @@ async def test_a_round_has_a_bound_in_bytes(monkeypatch: pytest.MonkeyPatch) -> 
     assert done == [[40, 40, 1, 1], [40], [300]]
 
 
+async def test_those_whose_commits_ended_together_leave_together() -> None:
+    done: list[int] = []
+
+    async def work(jobs: list[Job], patience: float) -> None:
+        done.append(len(jobs))
+        await asyncio.sleep(0.001)
+
+    together = rounds.Rounds(work)
+
+    async def writer(number: int) -> None:
+        for _ in range(10):
+            await together.submit(Job(SYSTEM, [PutRecord(Record("kind", str(number)))], ()))
+
+    await asyncio.gather(*map(writer, range(16)))
+    assert done == [16] * 10
+
+
 async def test_who_waited_too_long_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """And who was begun is not told before it is known what came of it."""
     begun: list[Job] = []
